@@ -1,0 +1,61 @@
+"""pytest-resilience: browser test suites that survive failing infrastructure.
+
+Invariant: importing this package loads nothing but itself; public names are resolved
+when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pytest_resilience.core.classifier import Diagnosis, Rule
+    from pytest_resilience.core.events import RecoveryPerformanceRecord
+    from pytest_resilience.core.failures import (
+        ErrorContext,
+        ErrorReport,
+        ErrorSeverity,
+        ErrorType,
+        Verdict,
+    )
+    from pytest_resilience.core.levels import ProgressiveRecoveryLevel
+    from pytest_resilience.core.strategies import RecoveryStrategy
+    from pytest_resilience.exceptions import ResilienceError
+
+_HOMES = {
+    "Diagnosis": "core.classifier",
+    "ErrorContext": "core.failures",
+    "ErrorReport": "core.failures",
+    "ErrorSeverity": "core.failures",
+    "ErrorType": "core.failures",
+    "ProgressiveRecoveryLevel": "core.levels",
+    "RecoveryPerformanceRecord": "core.events",
+    "RecoveryStrategy": "core.strategies",
+    "ResilienceError": "exceptions",
+    "Rule": "core.classifier",
+    "Verdict": "core.failures",
+}
+
+__all__ = [
+    "Diagnosis",
+    "ErrorContext",
+    "ErrorReport",
+    "ErrorSeverity",
+    "ErrorType",
+    "ProgressiveRecoveryLevel",
+    "RecoveryPerformanceRecord",
+    "RecoveryStrategy",
+    "ResilienceError",
+    "Rule",
+    "Verdict",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

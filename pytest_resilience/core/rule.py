@@ -1,0 +1,298 @@
+"""What a classification rule is, and when it matches a failure.
+
+Invariant: a rule is data. Matching reads nothing but the failure and the evidence, and
+the text of an assertion or of a page is never taken for what the browser stack said.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_resilience.core.evidence import Evidence
+from pytest_resilience.core.failures import ErrorSeverity, ErrorType, ExceptionFact, Failure
+
+# A signature stands at the beginning of a message; page sources and logs follow it.
+_TEXT_LIMIT = 4_000
+_CHAIN_LIMIT = 100
+_APPENDIX = re.compile(
+    r"\n\s*(?:stacktrace:|build info:|host info:|call log:|=+ logs =+)"
+    r"|; for documentation on this error",
+    re.IGNORECASE,
+)
+_BUILTIN_EXCEPTIONS = frozenset(
+    name
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+)
+
+#: Exceptions with which a test says that the product is not as expected.
+ASSERTIONS = ("AssertionError", "Failed")
+
+#: Exceptions whose messages quote the page or the test, whatever words those use.
+_QUOTING = (
+    *ASSERTIONS,
+    "OutcomeException",
+    "JavascriptException",
+    "JavascriptError",
+    "UnexpectedAlertPresentException",
+    "UnexpectedAlertOpenError",
+    "UnhandledAlertException",
+    "NoSuchElementException",
+    "NoSuchElementError",
+    "NoSuchFrameException",
+    "NoSuchFrameError",
+    "ElementClickInterceptedException",
+    "ElementClickInterceptedError",
+    "ElementNotInteractableException",
+    "ElementNotInteractableError",
+    "InvalidElementStateException",
+    "StaleElementReferenceException",
+    "StaleElementReferenceError",
+    "InvalidArgumentException",
+    "InvalidArgumentError",
+    "InvalidSelectorException",
+    "InvalidSelectorError",
+    "UnexpectedTagNameException",
+    "TimeoutException",
+)
+
+_NEW_SESSION_COMMANDS = frozenset({"newsession", "createsession", "launch", "launchpersistentcontext"})
+_LEAVING = frozenset({"quit", "close"})
+_NEW_SESSION_TYPES = ("SessionNotCreatedException", "SessionNotCreatedError", "NoSuchDriverException")
+_NEW_SESSION_TEXT = re.compile(
+    r"session not created|could not (?:start a new|create a) session", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One exception of a chain, prepared for matching.
+
+    Attributes:
+        names: Its classes along the MRO, qualified and unqualified.
+        text: The beginning of its message, without stack traces and version notes.
+        origin: ``file:function`` that raised it, "" if unknown.
+        quoting: True if the message may quote the page or the test, so that only a rule
+            that names the type may search it.
+        shadowed: True if it stands beside an assertion without being its stated cause, so
+            that only a strong signature in it counts as infrastructure.
+    """
+
+    names: frozenset[str]
+    text: str
+    origin: str
+    quoting: bool
+    shadowed: bool
+
+    def is_a(self, types: Iterable[str]) -> bool:
+        """Return whether one of `types` names this exception or one of its bases."""
+        return any(
+            any(name.startswith(wanted[:-1]) for name in self.names)
+            if wanted.endswith(".*")
+            else wanted in self.names
+            for wanted in types
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A failure and its evidence, prepared once for all rules."""
+
+    statements: tuple[Statement, ...]
+    evidence: Evidence
+    phase: str = ""
+    command: str = ""
+    remote: bool = False
+    starting: bool = False
+
+    @classmethod
+    def of(cls, failure: Failure, chain: Iterable[ExceptionFact], evidence: Evidence) -> Case:
+        """Prepare the part `chain` of `failure`; copes with values of wrong types."""
+        command = normal_command(failure.command)
+        statements = _statements(tuple(chain)[:_CHAIN_LIMIT], leaving=command in _LEAVING)
+        return cls(
+            statements=statements,
+            evidence=evidence,
+            phase=str(failure.phase),
+            command=command,
+            remote=bool(failure.remote),
+            starting=command in _NEW_SESSION_COMMANDS or any(map(_starts, statements)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of the table that diagnoses failures. All conditions given must hold.
+
+    Attributes:
+        name: Unique; it appears in every report of a failure the rule decided.
+        error_type: What the failure is then.
+        confidence: 0 to 1, how often the rule is right.
+        severity: None for the usual one of the error type.
+        recovery: Name of the cheapest strategy that can help; "" for the usual one.
+        types: Class names, matched along the MRO of an exception: unqualified
+            (``TimeoutException``), qualified, or ``package.*``.
+        absent: Class names none of which may occur anywhere in the chain.
+        message: Regular expression searched, case-insensitively, in the message of that
+            same exception.
+        without: Regular expression that must not be found in it.
+        origin: End of that exception's origin, such as ``support/wait.py:until``.
+        part: ``any`` exception of the chain, or only the ``outermost``.
+        phases: ``setup``, ``call``, ``teardown``; empty for all.
+        commands: WebDriver commands as `normal_command` writes them; empty for all.
+        evidence: Probe to the answers one of which it must have given.
+        unless: Probe to answers that rule the rule out.
+        details: Probe to a regular expression its detail must contain.
+        remote: Whether the endpoint must (or must not) be a grid; None for either.
+        starting: Whether a session must (or must not) be in the making; None for either.
+        strong: True if the signature can come from a broken infrastructure alone, so that
+            it counts even where it merely stands beside an assertion.
+
+    Raises:
+        ValueError: A regular expression or a confidence is invalid.
+    """
+
+    name: str
+    error_type: ErrorType
+    confidence: float = 0.8
+    severity: ErrorSeverity | None = None
+    recovery: str = ""
+    types: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    message: str = ""
+    without: str = ""
+    origin: str = ""
+    part: str = "any"
+    phases: Collection[str] = ()
+    commands: Collection[str] = ()
+    evidence: Mapping[str, Collection[str]] = field(default_factory=dict)
+    unless: Mapping[str, Collection[str]] = field(default_factory=dict)
+    details: Mapping[str, str] = field(default_factory=dict)
+    remote: bool | None = None
+    starting: bool | None = None
+    strong: bool = False
+    _patterns: Mapping[str, re.Pattern[str]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.confidence <= 1:
+            raise ValueError(f"rule {self.name!r}: confidence {self.confidence} is not in 0..1")
+        if self.part not in ("any", "outermost"):
+            raise ValueError(f"rule {self.name!r}: part {self.part!r} is not any or outermost")
+        sources = {"message": self.message, "without": self.without, **self.details}
+        try:
+            compiled = {k: re.compile(v, re.IGNORECASE) for k, v in sources.items() if v}
+        except re.error as error:
+            raise ValueError(f"rule {self.name!r}: bad regular expression: {error}") from error
+        object.__setattr__(self, "_patterns", compiled)
+
+    def matches(self, case: Case) -> bool:
+        """Return whether all conditions hold for `case`."""
+        return self._circumstances(case) and self._answers(case.evidence) and self._chain(case)
+
+    def _circumstances(self, case: Case) -> bool:
+        return (
+            (not self.phases or case.phase in self.phases)
+            and (not self.commands or case.command in self.commands)
+            and self.remote in (None, case.remote)
+            and self.starting in (None, case.starting)
+        )
+
+    def _answers(self, evidence: Evidence) -> bool:
+        return (
+            all(evidence.answer(probe) in wanted for probe, wanted in self.evidence.items())
+            and not any(evidence.answer(probe) in bad for probe, bad in self.unless.items())
+            and all(self._patterns[p].search(str(evidence.detail(p))) for p in self.details)
+        )
+
+    def _chain(self, case: Case) -> bool:
+        if self.absent and any(s.is_a(self.absent) for s in case.statements):
+            return False
+        if not (self.types or self.message or self.without or self.origin):
+            return True
+        part = case.statements[:1] if self.part == "outermost" else case.statements
+        return any(map(self._said, part))
+
+    def _said(self, statement: Statement) -> bool:
+        if statement.shadowed and self.error_type.infrastructure and not self.strong:
+            return False
+        if not (statement.is_a(self.types) if self.types else not statement.quoting):
+            return False
+        text = statement.text
+        return (
+            (not self.message or self._patterns["message"].search(text) is not None)
+            and (not self.without or self._patterns["without"].search(text) is None)
+            and statement.origin.endswith(self.origin)
+        )
+
+
+def normal_command(command: Any) -> str:
+    """Return a command's name without case, separators, arguments and W3C prefix."""
+    name = str(command or "").split("(")[0].lower()
+    return re.sub(r"[^a-z0-9]", "", name[:80]).removeprefix("w3c")
+
+
+def _statements(facts: tuple[ExceptionFact, ...], *, leaving: bool) -> tuple[Statement, ...]:
+    names = [_names(fact) for fact in facts]
+    asserted = [not seen.isdisjoint(ASSERTIONS) for seen in names]
+    # What goes wrong in leaving the browser after a failed assertion explains nothing.
+    start = asserted.index(True) if leaving and True in asserted else 0
+    shadows = _shadows(facts, asserted)
+    return tuple(map(_statement, facts, names, shadows))[start:]
+
+
+def _shadows(facts: tuple[ExceptionFact, ...], asserted: list[bool]) -> list[bool]:
+    """Tell of each fact whether an assertion overshadows it.
+
+    Below an assertion stands what it was raised from (its cause, which counts) or what
+    was being handled then (its context, which hardly does). Above one stands what went
+    wrong later, while the assertion was being handled.
+    """
+    shadows, link = [], ""
+    for position, fact in enumerate(facts):
+        if asserted[position]:
+            shadows.append(False)
+            link = "assertion"
+            continue
+        if link == "assertion":
+            link = str(fact.relation)
+        shadows.append(link not in ("", "cause") or (link == "" and any(asserted[position:])))
+    return shadows
+
+
+def _statement(fact: ExceptionFact, names: frozenset[str], shadowed: bool) -> Statement:
+    own = str(fact.mro[0]) if fact.mro else ""
+    quoting = own.rpartition(".")[2] in _BUILTIN_EXCEPTIONS and own.rpartition(".")[0] in (
+        "",
+        "builtins",
+    )
+    return Statement(
+        names=names,
+        text=_text(fact.message),
+        origin=str(fact.origin),
+        quoting=quoting or not names.isdisjoint(_QUOTING),
+        shadowed=shadowed,
+    )
+
+
+def _names(fact: ExceptionFact) -> frozenset[str]:
+    qualified = [str(name) for name in fact.mro]
+    short = [name.rpartition(".")[2] for name in qualified]
+    plain = [f"builtins.{name}" for name in qualified if name in _BUILTIN_EXCEPTIONS]
+    return frozenset([*qualified, *short, *plain])
+
+
+def _text(message: Any) -> str:
+    text = message[:_TEXT_LIMIT] if isinstance(message, str) else str(message)[:_TEXT_LIMIT]
+    text = text.removeprefix("Message:").strip()
+    appendix = _APPENDIX.search(text)
+    return text[: appendix.start()] if appendix else text
+
+
+def _starts(statement: Statement) -> bool:
+    if statement.is_a(_NEW_SESSION_TYPES):
+        return True
+    return not statement.quoting and _NEW_SESSION_TEXT.search(statement.text) is not None

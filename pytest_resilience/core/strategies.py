@@ -1,0 +1,134 @@
+"""What can be done before the next attempt, and what is done first.
+
+Invariant: a strategy that measured facts rule out for an error type (a bare retry in
+a dead session) is not applicable to it; whatever a strategy raises is contained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pytest_resilience.core.failures import ErrorType
+from pytest_resilience.core.levels import ProgressiveRecoveryLevel
+from pytest_resilience.core.ports import Environment
+
+#: Failures in which the session itself stays usable, so that a retry alone can help.
+_SESSION_SURVIVES = frozenset(
+    {
+        ErrorType.CONNECTION,
+        ErrorType.NETWORK,
+        ErrorType.TIMEOUT,
+        ErrorType.RESOURCE,
+        ErrorType.DATABASE,
+        ErrorType.COORDINATOR,
+        ErrorType.TASK,
+        ErrorType.PAGE,
+        ErrorType.PRODUCT,
+        ErrorType.TEST_CODE,
+        ErrorType.UNKNOWN,
+    }
+)
+
+
+class RecoveryStrategy:
+    """One recovery action at one level; subclass it and override `_execute_impl`.
+
+    Attributes:
+        name: Unique identifier, such as ``browser_restart``.
+        level: How much of the environment it touches.
+        error_types: Error types it can help with.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        level: ProgressiveRecoveryLevel,
+        error_types: Iterable[ErrorType],
+    ) -> None:
+        self.name = name
+        self.level = level
+        self.error_types = frozenset(error_types)
+
+    @property
+    def title(self) -> str:
+        """The name as people read it."""
+        return self.name.replace("_", " ").capitalize()
+
+    def applies_to(self, error_type: ErrorType) -> bool:
+        """Return whether the strategy can help with `error_type`."""
+        return error_type in self.error_types
+
+    def execute(self, error_info: Mapping[str, Any]) -> tuple[bool, str]:
+        """Run the strategy.
+
+        Args:
+            error_info: ``report`` (an `ErrorReport`) and ``environment`` (an `Environment`).
+
+        Returns:
+            Whether it reports success, and what there is to say about it.
+        """
+        try:
+            return bool(self._execute_impl(error_info)), ""
+        except Exception as error:  # noqa: BLE001 - a failing recovery is a result
+            return False, f"{type(error).__name__}: {error}"
+
+    def _execute_impl(self, error_info: Mapping[str, Any]) -> bool:
+        """Do it; return True if the next attempt may succeed."""
+        raise NotImplementedError(f"{type(self).__name__} must override _execute_impl")
+
+
+class ImmediateRetry(RecoveryStrategy):
+    """Run the item again at once; its fixtures of function scope are rebuilt anyway."""
+
+    def __init__(self) -> None:
+        super().__init__("immediate_retry", ProgressiveRecoveryLevel.BASIC, _SESSION_SURVIVES)
+
+    def _execute_impl(self, error_info: Mapping[str, Any]) -> bool:
+        return True
+
+
+class RestartBrowsers(RecoveryStrategy):
+    """Replace the broken sessions, and with `with_driver` their driver processes too."""
+
+    def __init__(
+        self, name: str, error_types: Iterable[ErrorType], *, with_driver: bool
+    ) -> None:
+        super().__init__(name, ProgressiveRecoveryLevel.COMPONENT, error_types)
+        self._with_driver = with_driver
+
+    def _execute_impl(self, error_info: Mapping[str, Any]) -> bool:
+        environment: Environment = error_info["environment"]
+        return environment.restart_browsers(with_driver=self._with_driver)
+
+
+def builtin_strategies() -> tuple[RecoveryStrategy, ...]:
+    """Return the strategies that come with the package, cheapest level first."""
+    everything = frozenset(ErrorType) - {ErrorType.CIRCUIT_OPEN}
+    return (
+        ImmediateRetry(),
+        RestartBrowsers("browser_restart", everything - {ErrorType.DRIVER}, with_driver=False),
+        RestartBrowsers("driver_restart", everything, with_driver=True),
+    )
+
+
+def choose(
+    strategies: Iterable[RecoveryStrategy],
+    error_type: ErrorType,
+    *,
+    tried: frozenset[str],
+    max_level: int,
+) -> RecoveryStrategy | None:
+    """Return the strategy to run next for `error_type`, None if none may help.
+
+    The lowest level comes first; a strategy already tried for the item comes again only
+    when no other is left.
+    """
+    fitting = sorted(
+        (s for s in strategies if s.applies_to(error_type) and s.level <= max_level),
+        key=lambda strategy: strategy.level,
+    )
+    fresh = [strategy for strategy in fitting if strategy.name not in tried]
+    if fresh:
+        return fresh[0]
+    return fitting[-1] if fitting else None

@@ -1,0 +1,48 @@
+"""The errors this package raises for people to read.
+
+Invariant: every error has a *slug*, and the slug is the name of its section in
+``docs/reference/messages.md``, so that a message leads to its explanation.
+"""
+
+from __future__ import annotations
+
+
+class ResilienceError(Exception):
+    """Base class of all errors raised by pytest-resilience.
+
+    Attributes:
+        slug: Section of ``docs/reference/messages.md`` that explains the error.
+    """
+
+    slug = "internal"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.message} [{self.slug}]"
+
+
+class ConfigurationError(ResilienceError):
+    """An option, ini key, environment variable or marker has a value we cannot use."""
+
+    slug = "bad-option"
+
+
+class MarkerError(ConfigurationError):
+    """A marker of ours was given wrong arguments."""
+
+    slug = "bad-marker"
+
+
+class StoreError(ResilienceError):
+    """The history could not be read or written; the spool keeps the data."""
+
+    slug = "history-unavailable"
+
+
+class ReportError(ResilienceError):
+    """A report could not be rendered or written; the verdicts stand."""
+
+    slug = "report-unavailable"

@@ -1,0 +1,33 @@
+"""The hooks through which others add to this plugin.
+
+Invariant: every hook has a test and a documented signature, and a plugin that
+implements none of them costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_resilience.core.classifier import Rule
+
+
+@pytest.hookspec
+def pytest_resilience_event(kind: str, payload: Mapping[str, Any]) -> None:
+    """Called for every recorded event, in the process in which it happened.
+
+    :param kind: ``attempt``, ``test_result``, ``error``, ``recovery``,
+        ``session_started`` or ``session_finished``.
+    :param payload: The event as plain values.
+    """
+
+
+@pytest.hookspec
+def pytest_resilience_classify(config: pytest.Config) -> Sequence[Rule] | None:  # type: ignore[empty-body]
+    """Return classification rules to be asked before the built-in ones, in order.
+
+    Called once, when the session starts.
+    """

@@ -1,0 +1,232 @@
+"""The composition root: what an enabled session is made of.
+
+Invariant: every part is created here, once, with what it needs passed in; in a worker
+the recording half alone, in the controller the reporting half alone, without xdist both.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from pytest_resilience.browser.sessions import SessionRegistry
+from pytest_resilience.config import Settings
+from pytest_resilience.core.classifier import BUILTIN_RULES, Rule
+from pytest_resilience.engine import RecoveryEngine
+from pytest_resilience.plugin.attempts import AttemptLoop, SubtestWatch
+from pytest_resilience.plugin.companion import Companion, is_foreign
+from pytest_resilience.plugin.desk import FailureDesk
+from pytest_resilience.plugin.environment import BrowserEnvironment
+from pytest_resilience.plugin.faults import FaultReporter
+from pytest_resilience.plugin.fixtures import FixtureKeeper
+from pytest_resilience.plugin.markers import item_policy
+from pytest_resilience.plugin.observe import Recorder
+from pytest_resilience.plugin.session import SessionReport
+from pytest_resilience.plugin.timeouts import TestTimeouts
+from pytest_resilience.store.spool import Spool
+
+_WORKER_INPUT = "resilience_session"
+
+
+class SystemClock:
+    """The real time; see `core.ports.Clock`."""
+
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
+    @staticmethod
+    def now_us() -> int:
+        """Return microseconds since the epoch, UTC."""
+        return time.time_ns() // 1_000
+
+
+class HookedSink:
+    """Writes events to the spool, and offers them to the hooks of other plugins.
+
+    Args:
+        spool: None where no history is kept.
+    """
+
+    def __init__(self, spool: Spool | None, config: pytest.Config, faults: FaultReporter) -> None:
+        self._spool = spool
+        self._hook = config.hook.pytest_resilience_event
+        self._faults = faults
+
+    def emit(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """Record an event; see `core.ports.EventSink`."""
+        if self._spool is not None:
+            self._spool.emit(kind, payload)
+        if self._hook.get_hookimpls():
+            try:
+                self._hook(kind=kind, payload=payload)
+            except Exception as fault:  # noqa: BLE001 - a listener must not change a verdict
+                self._faults(fault)
+
+
+def switch_on(config: pytest.Config, settings: Settings) -> None:
+    """Compose the session and register its parts."""
+    faults = FaultReporter(config)
+    worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker_input is not None:
+        session_id = worker_input[_WORKER_INPUT]
+        worker = worker_input["workerid"]
+    else:
+        session_id, worker = uuid.uuid4().hex, "main"
+    spool = _spool(settings, session_id, worker)
+    sink = HookedSink(spool, config, faults)
+    controls = worker_input is None and _distributes(config)
+    register = config.pluginmanager.register
+    register(faults, "resilience-faults")
+    if not controls:
+        register(_running_half(config, settings, sink, faults, worker), "resilience-running")
+    if worker_input is None:
+        report = SessionReport(config, settings, session_id, spool, sink, faults)
+        recorder = Recorder(None if controls else sink, report.add, report.superseded)
+        register(report, "resilience-report")
+    else:
+        recorder = Recorder(sink)
+        register(SpoolCloser(spool), "resilience-spool")
+    register(recorder, "resilience-recorder")
+    if controls:
+        register(WorkerInput(session_id), "resilience-worker-input")
+
+
+def _distributes(config: pytest.Config) -> bool:
+    """Return whether this process is an xdist controller."""
+    return config.pluginmanager.hasplugin("dsession") or (
+        config.pluginmanager.hasplugin("xdist") and config.getoption("dist", "no") != "no"
+    )
+
+
+def _spool(settings: Settings, session_id: str, worker: str) -> Spool | None:
+    if settings.db is None:
+        return None
+    folder = settings.db.parent / "spool"
+    return Spool(folder, session_id=session_id, worker=worker, now_us=SystemClock.now_us)
+
+
+def _running_half(
+    config: pytest.Config,
+    settings: Settings,
+    sink: HookedSink,
+    faults: FaultReporter,
+    worker: str,
+) -> RunningHalf:
+    keeper = FixtureKeeper()
+    registry = SessionRegistry()
+    environment = BrowserEnvironment(registry, keeper)
+    registry.on_created = environment.adopt
+    engine = RecoveryEngine(
+        settings,
+        clock=SystemClock(),
+        sink=sink,
+        new_id=lambda: uuid.uuid4().hex,
+        rules=_rules(config, faults),
+    )
+    desk = FailureDesk(engine, keeper, environment, guard=faults, worker=worker)
+    return RunningHalf(config, settings, registry, keeper, desk, worker)
+
+
+def _rules(config: pytest.Config, faults: FaultReporter) -> tuple[Rule, ...]:
+    try:
+        given = config.hook.pytest_resilience_classify(config=config)
+    except Exception as fault:  # noqa: BLE001 - rules of others must not stop the run
+        faults(fault)
+        given = []
+    return (*(rule for rules in given for rule in rules or ()), *BUILTIN_RULES)
+
+
+class RunningHalf:
+    """What a process that runs tests needs; its parts are registered when they are needed."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        registry: SessionRegistry,
+        keeper: FixtureKeeper,
+        desk: FailureDesk,
+        worker: str,
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._registry = registry
+        self._keeper = keeper
+        self._desk = desk
+        self._worker = worker
+        registry.watch()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Decide everything that can be decided once per item, and register the loop."""
+        policies = {item: item_policy(item, self._settings) for item in session.items}
+        foreign = {item for item in session.items if is_foreign(item)}
+        manager = self._config.pluginmanager
+        subtests = None
+        if any(_may_have_subtests(item) for item in session.items):
+            subtests = SubtestWatch(self._desk)
+            manager.register(subtests, "resilience-subtests")
+        manager.register(self._keeper, "resilience-fixtures")
+        manager.register(
+            AttemptLoop(
+                self._config,
+                desk=self._desk,
+                keeper=self._keeper,
+                policies=policies,
+                foreign=foreign,
+                timeouts=TestTimeouts(self._config),
+                subtests=subtests,
+                worker=self._worker,
+            ),
+            "resilience-attempts",
+        )
+        if foreign:
+            manager.register(
+                Companion(self._desk, policies, foreign, self._worker), "resilience-companion"
+            )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Leave no browser behind that this process started and nobody closed."""
+        self._registry.reap_all()
+
+    def pytest_unconfigure(self) -> None:
+        """Undo every patch."""
+        self._registry.reap_all()
+        self._registry.unwatch()
+
+
+def _may_have_subtests(item: pytest.Item) -> bool:
+    if "subtests" in getattr(item, "fixturenames", ()):
+        return True
+    cls = getattr(item, "cls", None)
+    return cls is not None and hasattr(cls, "subTest")
+
+
+class SpoolCloser:
+    """Closes a worker's spool when the worker ends."""
+
+    def __init__(self, spool: Spool | None) -> None:
+        self._spool = spool
+
+    def pytest_unconfigure(self) -> None:
+        """Close the spool."""
+        if self._spool is not None:
+            self._spool.close()
+
+
+class WorkerInput:
+    """Tells xdist's workers which session they belong to."""
+
+    def __init__(self, session_id: str) -> None:
+        self._session_id = session_id
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Pass the session id to a worker about to start."""
+        node.workerinput[_WORKER_INPUT] = self._session_id
+

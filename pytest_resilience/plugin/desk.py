@@ -1,0 +1,169 @@
+"""The desk where a failed attempt is examined, decided on and repaired.
+
+Invariant: nothing here raises; if the plugin itself fails, the failure of the test is
+left exactly as pytest saw it, and the fault is reported once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from pytest_resilience.config import ItemPolicy
+from pytest_resilience.core.events import Attempt
+from pytest_resilience.core.failures import Failure
+from pytest_resilience.engine import Incident, ItemHistory, RecoveryEngine
+from pytest_resilience.plugin import observe
+from pytest_resilience.plugin.environment import BrowserEnvironment, Scene
+from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper
+
+#: Failed set-ups in a row after which a fixture is given up: pytest then replays its
+#: failure to every item that needs it, instead of spending more set-ups on it.
+FIXTURE_FAILURE_LIMIT = 5
+
+
+@dataclass(slots=True)
+class Case:
+    """One item on its way to its verdict.
+
+    Attributes:
+        number: Number of the attempt that runs, from 1.
+        mark: Where the stream of WebDriver commands stood when the attempt began.
+        started: Wall-clock seconds at which the attempt began.
+    """
+
+    item: pytest.Item
+    policy: ItemPolicy
+    history: ItemHistory = field(default_factory=ItemHistory)
+    number: int = 1
+    mark: int = 0
+    started: float = 0.0
+
+    @property
+    def fixturenames(self) -> list[str]:
+        """Names of all fixtures the item requests, directly or not."""
+        return getattr(self.item, "fixturenames", [])
+
+
+class FailureDesk:
+    """Opens an incident for a failure, and repairs what it broke."""
+
+    def __init__(
+        self,
+        engine: RecoveryEngine,
+        keeper: FixtureKeeper,
+        environment: BrowserEnvironment,
+        *,
+        guard: Callable[[Exception], None],
+        worker: str,
+    ) -> None:
+        self._engine = engine
+        self._keeper = keeper
+        self._environment = environment
+        self._guard = guard
+        self._worker = worker
+        self._mark = environment.mark
+        self._failed_setups: dict[FixtureDef, tuple[int, int]] = {}
+
+    def begin(self, case: Case) -> None:
+        """An attempt of `case` begins now."""
+        case.mark = self._mark()
+        case.started = time.time()
+
+    def open(self, case: Case, phase: str, error: BaseException) -> Incident | None:
+        """Diagnose `error` and decide whether the item is run again.
+
+        Returns None if the plugin itself failed; the failure is then final.
+        """
+        try:
+            scene = self._environment.examine(case.mark, case.fixturenames)
+            fixturedef = self._keeper.failed_with(error) if phase == "setup" else None
+            failure = self._failure(case, phase, error, scene, fixturedef)
+            hopeless = self._count_failed_setup(fixturedef)
+            incident = self._engine.diagnose(
+                failure, scene.evidence, case.policy, case.history, hopeless=hopeless
+            )
+            self._settle(case, survived=not incident.report.error_type.infrastructure)
+            return incident
+        except Exception as fault:  # noqa: BLE001 - see the invariant
+            self._guard(fault)
+            return None
+
+    def recover(self, case: Case, incident: Incident, attempt: Attempt) -> None:
+        """Run the recovery of `incident` and write down on `attempt` what was done."""
+        try:
+            self._engine.recover(incident, self._environment)
+            self._environment.drop_failed_fixtures(case.fixturenames)
+            if incident.strategy is not None and incident.record is not None:
+                attempt.strategy = incident.strategy.name
+                attempt.level = int(incident.strategy.level)
+                attempt.recovery_s = incident.record.execution_time
+        except Exception as fault:  # noqa: BLE001 - see the invariant
+            self._guard(fault)
+
+    def close(self, case: Case, *, passed: bool) -> None:
+        """The item has its verdict; settle its last recovery and leave nothing broken behind."""
+        try:
+            if passed:
+                self._settle(case, survived=True)
+            elif self._infrastructure(case):
+                self._environment.restart_browsers(with_driver=True)
+                if not self._given_up(case):
+                    self._environment.drop_failed_fixtures(case.fixturenames)
+        except Exception as fault:  # noqa: BLE001 - see the invariant
+            self._guard(fault)
+
+    def _failure(
+        self,
+        case: Case,
+        phase: str,
+        error: BaseException,
+        scene: Scene,
+        fixturedef: FixtureDef | None,
+    ) -> Failure:
+        session = scene.session
+        return Failure(
+            nodeid=case.item.nodeid,
+            phase=phase,
+            chain=observe.exception_chain(error),
+            attempt=case.number,
+            fixture=fixturedef.argname if fixturedef is not None else "",
+            command=session.last_command if session is not None else "",
+            browser=session.browser if session is not None else "",
+            endpoint=session.endpoint if session is not None else "",
+            remote=session.remote if session is not None else False,
+            worker=self._worker,
+        )
+
+    def _count_failed_setup(self, fixturedef: FixtureDef | None) -> str:
+        if fixturedef is None:
+            return ""
+        count, last_setup = self._failed_setups.get(fixturedef, (0, 0))
+        setup = self._keeper.setups(fixturedef)
+        if setup != last_setup:
+            # Otherwise pytest replays a failure that was counted already.
+            count += 1
+            self._failed_setups[fixturedef] = (count, setup)
+        if count < FIXTURE_FAILURE_LIMIT:
+            return ""
+        return f"fixture {fixturedef.argname!r} failed to set up {count} times in a row"
+
+    def _given_up(self, case: Case) -> bool:
+        return any(
+            count >= FIXTURE_FAILURE_LIMIT and fixturedef.argname in case.fixturenames
+            for fixturedef, (count, _last) in self._failed_setups.items()
+        )
+
+    def _settle(self, case: Case, *, survived: bool) -> None:
+        self._engine.settle(case.history, survived=survived)
+        if survived:
+            for fixturedef in [f for f in self._failed_setups if self._keeper.is_alive(f)]:
+                del self._failed_setups[fixturedef]
+
+    @staticmethod
+    def _infrastructure(case: Case) -> bool:
+        incidents = case.history.incidents
+        return bool(incidents) and incidents[-1].report.error_type.infrastructure

@@ -1,0 +1,111 @@
+"""Finish chosen fixtures, with everything built on them, so that pytest sets them up anew.
+
+Invariant: a fixture that is not named, and does not depend on a named one, is never
+torn down from here; with `attempts` this is the only module that touches private
+parts of pytest.
+
+`FixtureDef.finish` runs the finalizers of the dependants it knows of first. pytest
+registers dependants that declare their dependency as an argument; those that ask for
+it with ``request.getfixturevalue`` are registered here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+FixtureDef = pytest.FixtureDef[Any]
+
+
+class FixtureKeeper:
+    """Knows which fixtures are set up, which one is being set up, and finishes them."""
+
+    def __init__(self) -> None:
+        self._requests: dict[FixtureDef, Any] = {}
+        self._setups: dict[FixtureDef, int] = {}
+        self._starting: list[FixtureDef] = []
+        #: Call when an attempt begins: nothing is being set up then. Bound to the list
+        #: itself, because it runs once per test of a healthy suite.
+        self.forget_starting: Callable[[], None] = self._starting.clear
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: FixtureDef, request: Any) -> None:
+        """Remember the request a fixture is set up with; it is needed to finish it."""
+        self._requests[fixturedef] = request
+        self._setups[fixturedef] = self._setups.get(fixturedef, 0) + 1
+        self._starting.append(fixturedef)
+        if "request" in fixturedef.argnames:
+            _track_dynamic_dependencies(fixturedef, request)
+
+    def being_set_up(self) -> FixtureDef | None:
+        """Return the innermost fixture whose function runs at this moment, None if none does."""
+        while self._starting:
+            fixturedef = self._starting[-1]
+            if fixturedef.cached_result is None:
+                return fixturedef
+            self._starting.pop()
+        return None
+
+    def setups(self, fixturedef: FixtureDef) -> int:
+        """Return how often the function of `fixturedef` was about to run."""
+        return self._setups.get(fixturedef, 0)
+
+    def is_alive(self, fixturedef: FixtureDef) -> bool:
+        """Return whether `fixturedef` is set up, successfully, and not yet torn down."""
+        cached = fixturedef.cached_result
+        return cached is not None and cached[2] is None
+
+    def failed(self) -> Iterator[tuple[FixtureDef, BaseException]]:
+        """Yield every fixture whose failed set-up pytest would replay, with its exception."""
+        for fixturedef in self._requests:
+            cached = fixturedef.cached_result
+            if cached is not None and cached[2] is not None:
+                yield fixturedef, _exception_of(cached[2])
+
+    def failed_with(self, error: BaseException) -> FixtureDef | None:
+        """Return the innermost fixture whose set-up raised `error`, None if none did."""
+        return next((fixture for fixture, raised in self.failed() if raised is error), None)
+
+    def finish(self, fixturedef: FixtureDef) -> list[BaseException]:
+        """Tear `fixturedef` down, after everything built on it; return what teardowns raised.
+
+        The next request sets it up again. Its cached result is dropped whatever happens.
+        """
+        request = self._requests.get(fixturedef)
+        if request is None:
+            return []
+        errors: list[BaseException] = []
+        try:
+            fixturedef.finish(request)
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a teardown may raise outcomes too
+            errors.append(error)
+        # A hook that raised before the fixture function ran leaves finalizers behind,
+        # and pytest refuses to set such a fixture up again.
+        if fixturedef.cached_result is None:
+            fixturedef._finalizers.clear()
+        return errors
+
+
+def _exception_of(cached_error: Any) -> BaseException:
+    # pytest caches (exception, traceback).
+    error: BaseException = cached_error[0] if isinstance(cached_error, tuple) else cached_error
+    return error
+
+
+def _track_dynamic_dependencies(fixturedef: FixtureDef, request: Any) -> None:
+    original: Callable[[str], Any] = request.getfixturevalue
+
+    @functools.wraps(original)
+    def getfixturevalue(argname: str) -> Any:
+        value = original(argname)
+        dependency = request._get_active_fixturedef(argname)
+        if isinstance(dependency, pytest.FixtureDef) and dependency is not fixturedef:
+            dependency.addfinalizer(functools.partial(fixturedef.finish, request=request))
+        return value
+
+    request.getfixturevalue = getfixturevalue

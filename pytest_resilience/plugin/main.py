@@ -1,0 +1,88 @@
+"""The pytest11 entry point: options, and the place where everything is put together.
+
+Invariant: importing this module loads the standard library, pytest and `config`
+alone; without ``--resilience`` it registers its options and markers and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_resilience.config import OPTIONS, Option, Settings, resolve
+from pytest_resilience.exceptions import ConfigurationError
+from pytest_resilience.plugin import markers
+
+SETTINGS = pytest.StashKey[Settings]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register every option, on the command line and as an ini key."""
+    group = parser.getgroup("resilience", "recovery from infrastructure failures")
+    for option in OPTIONS:
+        _add_option(group, option)
+        parser.addini(option.ini, f"{option.help} (same as {option.flag})", default=None)
+
+
+def _add_option(group: Any, option: Option) -> None:
+    # Values stay text here: `config.resolve` checks them, whatever their source, and
+    # None means "not given".
+    dest = f"resilience_{option.name}"
+    help_text = option.help
+    if option.kind != "flag":
+        if option.default is not None:
+            help_text += f" Default: {option.default}."
+        group.addoption(
+            option.flag,
+            dest=dest,
+            default=None,
+            metavar=option.metavar or "{" + ",".join(option.choices) + "}",
+            help=help_text.replace("%", "%%"),
+        )
+    else:
+        group.addoption(
+            option.flag, dest=dest, action="store_const", const=True, default=None, help=help_text
+        )
+    if option.negative_flag:
+        group.addoption(
+            option.negative_flag,
+            dest=dest,
+            action="store_const",
+            const=False,
+            help=f"Do without {option.flag}.",
+        )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Make our hooks known, so that conftest files may implement them."""
+    from pytest_resilience import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the settings, and switch the plugin on if it was asked for."""
+    for registration in markers.REGISTRATIONS:
+        config.addinivalue_line("markers", registration)
+    settings = config.stash[SETTINGS] = _settings(config)
+    if settings.enabled and not config.option.collectonly:
+        from pytest_resilience.plugin.composition import switch_on
+
+        switch_on(config, settings)
+
+
+def _settings(config: pytest.Config) -> Settings:
+    names = [option.name for option in OPTIONS]
+    try:
+        return resolve(
+            {name: config.getoption(f"resilience_{name}") for name in names},
+            os.environ,
+            {option.name: config.getini(option.ini) for option in OPTIONS},
+            invocation_dir=Path(config.invocation_params.dir),
+            rootdir=config.rootpath,
+        )
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from None

@@ -1,0 +1,61 @@
+"""Our markers, validated when tests are collected.
+
+Invariant: a wrong marker argument is a usage error that names the test, the argument
+and the valid ones, before any test runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from pytest_resilience.config import ItemPolicy, Settings, check, nearest
+from pytest_resilience.exceptions import ConfigurationError, MarkerError
+
+REGISTRATIONS = (
+    "resilience(retry=..., max_attempts=..., max_level=...): how failures of this test are "
+    "retried; see the options of the same names.",
+    "no_resilience: never retry this test; its failures are still diagnosed.",
+)
+
+_ARGUMENTS = ("retry", "max_attempts", "max_level")
+
+
+def item_policy(item: pytest.Item, settings: Settings) -> ItemPolicy:
+    """Return the policy of `item`: the settings, changed by its markers, nearest last.
+
+    Raises:
+        MarkerError: A marker was given wrong arguments.
+    """
+    policy = ItemPolicy.of(settings)
+    for marker in reversed(list(item.iter_markers("resilience"))):
+        policy = dataclasses.replace(policy, **_arguments(item, marker))
+    for marker in item.iter_markers("no_resilience"):
+        if marker.args or marker.kwargs:
+            raise MarkerError(f"{item.nodeid}: marker no_resilience takes no arguments.")
+        policy = dataclasses.replace(policy, retry="never")
+    return policy
+
+
+def _arguments(item: pytest.Item, marker: pytest.Mark) -> dict[str, Any]:
+    valid = ", ".join(_ARGUMENTS)
+    if marker.args:
+        raise MarkerError(
+            f"{item.nodeid}: marker resilience takes keyword arguments only ({valid}); "
+            f"got {marker.args[0]!r}."
+        )
+    return {name: _checked(item, name, value, valid) for name, value in marker.kwargs.items()}
+
+
+def _checked(item: pytest.Item, name: str, value: Any, valid: str) -> Any:
+    if name not in _ARGUMENTS:
+        raise MarkerError(
+            f"{item.nodeid}: marker resilience has no argument {name!r}; "
+            f"valid ones: {valid}.{nearest(name, _ARGUMENTS)}"
+        )
+    try:
+        return check(name, value, f"{item.nodeid}: marker resilience({name}=...)")
+    except ConfigurationError as error:
+        raise MarkerError(error.message) from None

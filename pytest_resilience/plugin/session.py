@@ -1,0 +1,261 @@
+"""The session as its user sees it: counts, reports, history, exit status.
+
+Invariant: the summary is made once, after every fixture is torn down and every worker
+has ended; a report or history that cannot be written is a warning, never a verdict.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import pytest_resilience
+from pytest_resilience.config import OPTIONS, Settings
+from pytest_resilience.core import events
+from pytest_resilience.core.events import Attempt, RecoveryPerformanceRecord, TestResult
+from pytest_resilience.core.failures import Verdict
+from pytest_resilience.core.ports import EventSink
+from pytest_resilience.exceptions import ResilienceError
+from pytest_resilience.plugin.faults import FaultReporter
+from pytest_resilience.plugin.observe import RECOVERED
+from pytest_resilience.store.spool import Spool, orphans
+
+if TYPE_CHECKING:
+    from pytest_resilience.report.summary import Summary
+
+#: What a recovered test is called in pytest's own counts and progress.
+_RECOVERED_STATUS = ("recovered", "r", ("RECOVERED", {"yellow": True}))
+#: The item's own rerun report follows; its subtests are not counted beside it.
+_SUBTEST_RERUN_STATUS = ("", "", "")
+_RERUN_STATUS = ("rerun", "R", ("RERUN", {"yellow": True}))
+
+
+class SessionReport:
+    """Collects the results of a session and reports them at its end."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        session_id: str,
+        spool: Spool | None,
+        sink: EventSink,
+        faults: FaultReporter,
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._session_id = session_id
+        self._spool = spool
+        self._sink = sink
+        self._faults = faults
+        self._results: list[TestResult] = []
+        self._started_us = time.time_ns() // 1_000
+        self._summary: Summary | None = None
+
+    def add(self, result: TestResult) -> None:
+        """Add the verdict of an item."""
+        self._results.append(result)
+        if result.verdict == Verdict.RECOVERED.value and len(result.attempts) == 1:
+            # It had passed before its teardown lost the environment.
+            self._recount(result.nodeid, "passed", "recovered")
+
+    def superseded(self, nodeid: str) -> None:
+        """Take back what pytest counted of the subtests of a superseded attempt."""
+        for status in list(self._stats()):
+            self._recount(nodeid, status, None, subtests=True)
+
+    def _recount(
+        self, nodeid: str, status: str, new_status: str | None, *, subtests: bool = False
+    ) -> None:
+        stats = self._stats()
+        moved = [
+            report
+            for report in stats.get(status, [])
+            if getattr(report, "nodeid", None) == nodeid and hasattr(report, "context") is subtests
+        ]
+        if moved:
+            stats[status] = [report for report in stats[status] if report not in moved]
+            if new_status is not None:
+                stats.setdefault(new_status, []).extend(moved)
+
+    def _stats(self) -> dict[str, list[Any]]:
+        """The terminal's counts, or an empty dict without a terminal."""
+        reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+        return reporter.stats if reporter is not None else {}
+
+    def pytest_report_header(self) -> str:
+        """Say with what the session runs."""
+        s = self._settings
+        return (
+            f"resilience: {pytest_resilience.__version__}, retry={s.retry}, "
+            f"max-attempts={s.max_attempts}, max-level={s.max_level}"
+        )
+
+    def pytest_sessionstart(self) -> None:
+        """Record that the session began."""
+        self._sink.emit(events.SESSION_STARTED, self._facts())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
+        """Name reruns and recovered tests for what they are."""
+        if report.outcome == "rerun":  # type: ignore[comparison-overlap]
+            return _SUBTEST_RERUN_STATUS if hasattr(report, "context") else _RERUN_STATUS
+        if hasattr(report, RECOVERED):
+            return _RECOVERED_STATUS
+        return None
+
+    # Innermost: after the teardown of all fixtures and workers, before the terminal's own.
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Summarise, write reports, merge the history; decide the strict exit status."""
+        try:
+            return (yield)
+        finally:
+            try:
+                self._finish(session)
+            except Exception as fault:  # noqa: BLE001 - reporting must not change a verdict
+                self._faults(fault)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Print the verdicts, and where to read more."""
+        if self._summary is None:
+            return
+        from pytest_resilience.report.terminal import summary_lines
+
+        verbosity = self._config.get_verbosity()
+        lines = summary_lines(
+            self._summary, verbosity=verbosity, color=terminalreporter.hasmarkup
+        )
+        if lines and verbosity >= 0:
+            terminalreporter.section("resilience", "=")
+        for line in lines:
+            terminalreporter.write_line(line.text, **line.markup)
+
+    def _finish(self, session: pytest.Session) -> None:
+        verdicts = {result.verdict for result in self._results}
+        if self._settings.strict and Verdict.RECOVERED.value in verdicts and not session.exitstatus:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._summary = summary = self._summarise(int(session.exitstatus))
+        self._sink.emit(
+            events.SESSION_FINISHED,
+            {"exit_status": int(session.exitstatus), "counts": dict(summary.counts)},
+        )
+        self._merge(summary)
+        self._write_reports(summary)
+
+    def _summarise(self, exit_status: int) -> Summary:
+        from pytest_resilience.report.summary import SessionInfo, Summary
+
+        facts = self._facts()
+        info = SessionInfo(
+            session_id=self._session_id,
+            started_us=self._started_us,
+            finished_us=time.time_ns() // 1_000,
+            exit_status=exit_status,
+            rootdir=facts["rootdir"],
+            python_version=facts["python"],
+            pytest_version=facts["pytest"],
+            plugin_version=facts["plugin"],
+            platform=facts["platform"],
+            workers=sorted({result.worker for result in self._results}),
+            options=facts["options"],
+        )
+        return Summary(
+            session=info,
+            tests=self._results,
+            recoveries=[record for result in self._results for record in recoveries(result)],
+            warnings=self._faults.messages,
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        values = {option.name: getattr(self._settings, option.name) for option in OPTIONS}
+        return {
+            "started_us": self._started_us,
+            "rootdir": self._config.rootpath.name,
+            "python": platform.python_version(),
+            "pytest": pytest.__version__,
+            "plugin": pytest_resilience.__version__,
+            "platform": platform.platform(terse=True),
+            "options": {
+                name: value if isinstance(value, (bool, int, float, str)) else str(value)
+                for name, value in values.items()
+                if value is not None
+            },
+        }
+
+    def _merge(self, summary: Summary) -> None:
+        if self._spool is None or self._settings.db is None:
+            return
+        from pytest_resilience.store.history import History
+
+        self._spool.close()
+        if self._spool.error:
+            self._faults.warn(f"{self._spool.lost} records were lost: {self._spool.error}")
+            summary.events_lost += self._spool.lost
+        try:
+            History(self._settings.db).merge(orphans(self._settings.db.parent / "spool"))
+            summary.artifacts["history"] = self._shown(self._settings.db)
+        except ResilienceError as error:
+            self._faults.warn(str(error))
+
+    def _write_reports(self, summary: Summary) -> None:
+        from pytest_resilience.report.exchange import write_json
+        from pytest_resilience.report.html import write_html
+
+        # The JSON comes last, so that it tells of a report that could not be written.
+        targets = (("report", self._settings.report, write_html),
+                   ("json", self._settings.json, write_json))
+        for name, path, write in targets:
+            if path is None:
+                continue
+            try:
+                write(summary, path)
+                summary.artifacts[name] = self._shown(path)
+            except ResilienceError as error:
+                self._faults.warn(str(error))
+
+    def _shown(self, path: Any) -> str:
+        try:
+            return str(path.relative_to(self._config.invocation_params.dir))
+        except ValueError:
+            return str(path)
+
+
+def recoveries(result: TestResult) -> list[RecoveryPerformanceRecord]:
+    """Return the recoveries of an item, read off its attempts.
+
+    A recovery succeeded if the attempt after it got past the failure.
+    """
+    records = []
+    for attempt, following in zip(result.attempts, [*result.attempts[1:], None], strict=True):
+        if attempt.strategy:
+            success = _got_past(attempt, following)
+            records.append(
+                RecoveryPerformanceRecord(
+                    strategy_id=attempt.strategy,
+                    strategy_name=attempt.strategy.replace("_", " ").capitalize(),
+                    error_type=attempt.error_type,
+                    execution_time=attempt.recovery_s,
+                    success=success,
+                    affected_tasks=1,
+                    recovered_tasks=int(success),
+                    timestamp_us=attempt.started_us,
+                    context={
+                        "error_id": attempt.error_id,
+                        "nodeid": result.nodeid,
+                        "attempt": attempt.number,
+                        "recovery_level": attempt.level,
+                    },
+                )
+            )
+    return records
+
+
+def _got_past(attempt: Attempt, following: Attempt | None) -> bool:
+    if following is None:
+        return attempt.outcome == "passed"
+    return following.outcome in ("passed", "skipped") or not following.infrastructure

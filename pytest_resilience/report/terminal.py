@@ -1,0 +1,140 @@
+"""The summary as lines for a terminal.
+
+Invariant: every line is one line, free of control characters, and says nothing that
+pytest's own summary already said.
+"""
+
+from __future__ import annotations
+
+from pytest_resilience.core.events import Attempt, TestResult
+from pytest_resilience.report.advice import advice
+from pytest_resilience.report.summary import Summary, cause
+from pytest_resilience.report.text import clean, headline, plural, seconds
+
+#: Text and the markup under which pytest's terminal writer shows it.
+Line = tuple[str, dict[str, bool]]
+
+#: Recovered tests named unless more is asked for with ``-v``.
+SHOWN = 30
+
+_ALWAYS = ("passed", "recovered", "failed")
+
+
+def summary_lines(summary: Summary, *, verbosity: int = 0, color: bool = True) -> list[Line]:
+    """Return the lines to show at the end of a session.
+
+    :param verbosity: pytest's: below 0 only the counts, and those only if there was
+        an incident; from 1 on all recovered tests.
+    :param color: False leaves all markup empty.
+    """
+    if verbosity < 0:
+        lines = [_counts(summary)] if summary.had_incident else []
+    else:
+        lines = [
+            _counts(summary),
+            *_recovered(summary, verbosity),
+            *_lost(summary),
+            *_time(summary),
+            *_warnings(summary),
+            *_artifacts(summary),
+        ]
+    return lines if color else [(text, {}) for text, _ in lines]
+
+
+def _counts(summary: Summary) -> Line:
+    counts = summary.counts
+    shown = [
+        f"{count} {clean(verdict)}"
+        for verdict, count in counts.items()
+        if count or verdict in _ALWAYS
+    ]
+    return "verdicts: " + ", ".join(shown), {**_tone(counts), "bold": True}
+
+
+def _tone(counts: dict[str, int]) -> dict[str, bool]:
+    if counts["failed"] or counts["unrecovered"] or counts["blocked"]:
+        return {"red": True}
+    return {"yellow": True} if counts["recovered"] else {"green": True}
+
+
+def _recovered(summary: Summary, verbosity: int) -> list[Line]:
+    tests = summary.recovered
+    shown = tests if verbosity > 0 else tests[:SHOWN]
+    lines: list[Line] = [(_recovered_line(test), {"yellow": True}) for test in shown]
+    if len(shown) < len(tests):
+        lines.append((f"... and {len(tests) - len(shown)} more recovered (-v names all)", {}))
+    return lines
+
+
+def _recovered_line(test: TestResult) -> str:
+    strategies = dict.fromkeys(attempt.strategy for attempt in test.attempts if attempt.strategy)
+    spent = seconds(sum(attempt.recovery_s for attempt in test.attempts))
+    how = f"{clean(', '.join(strategies))} {spent}, " if strategies else ""
+    return (
+        f"RECOVERED {_name(test)} - {_why(cause(test))} "
+        f"({how}{plural(len(test.attempts), 'attempt')})"
+    )
+
+
+def _lost(summary: Summary) -> list[Line]:
+    lines: list[Line] = []
+    for test in [*summary.unrecovered, *summary.blocked]:
+        failure = cause(test)
+        lines.append(
+            (
+                f"{test.verdict.upper()} {_name(test)} - {_why(failure)}{_tries(test)}",
+                {"red": True},
+            )
+        )
+        if test.reason:
+            lines.append((f"  reason: {headline(test.reason, 200)}", {}))
+        todo = advice(failure.error_type if failure else "circuit_open")
+        if todo:
+            lines.append((f"  what to do: {todo}", {}))
+    return lines
+
+
+def _tries(test: TestResult) -> str:
+    return f" ({plural(len(test.attempts), 'attempt')})" if test.attempts else ""
+
+
+def _name(test: TestResult) -> str:
+    return headline(test.nodeid, 400)
+
+
+def _why(failure: Attempt | None) -> str:
+    if failure is None:
+        return "not run"
+    what = headline(failure.message, 80) or clean(failure.exception)
+    injected = f" [injected: {headline(failure.injected, 40)}]" if failure.injected else ""
+    return f"{clean(failure.error_type)}: {what}{injected}"
+
+
+def _time(summary: Summary) -> list[Line]:
+    if not (summary.recovery_s or summary.superseded_s):
+        return []
+    count = len(summary.recoveries)
+    return [
+        (
+            f"time: {seconds(summary.recovery_s)} in "
+            f"{plural(count, 'recovery') if count else 'recovery'}, "
+            f"{seconds(summary.superseded_s)} in attempts that were repeated",
+            {},
+        )
+    ]
+
+
+def _warnings(summary: Summary) -> list[Line]:
+    warnings = [headline(warning, 400) for warning in summary.warnings]
+    if summary.events_lost:
+        warnings.append(
+            f"{plural(summary.events_lost, 'record')} of this session are missing from "
+            "report and history"
+        )
+    return [(f"warning: {warning}", {"yellow": True}) for warning in warnings]
+
+
+def _artifacts(summary: Summary) -> list[Line]:
+    return [
+        (f"{clean(name)}: {headline(path, 400)}", {}) for name, path in summary.artifacts.items()
+    ]

@@ -1,0 +1,126 @@
+"""Time as bars: the attempts of one test, and the whole session worker by worker.
+
+Invariant: a picture has a bounded number of spans, whatever the number of tests, and
+an incident is never hidden under the passing tests around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pytest_resilience.core.events import Attempt, TestResult
+from pytest_resilience.report.summary import Summary
+
+#: Width of a picture in its own units.
+WIDTH = 1000
+#: Distinguishable moments of a session.
+SLOTS = 500
+#: Workers drawn; more would be a carpet.
+LANES = 32
+
+# From what may be painted over to what must be seen.
+_ORDER = ("skipped", "passed", "recovery", "rerun", "failed", "lost")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a bar: from `x`, `width` wide, both in units of `WIDTH`."""
+
+    kind: str
+    x: float
+    width: float
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What one worker did over the session."""
+
+    worker: str
+    spans: list[Span]
+
+
+def kind(attempt: Attempt) -> str:
+    """Return what an attempt is painted as: its outcome, ``lost`` if infrastructure won."""
+    if attempt.outcome == "failed" and attempt.infrastructure:
+        return "lost"
+    return attempt.outcome if attempt.outcome in _ORDER else "skipped"
+
+
+def bar(test: TestResult) -> list[Span]:
+    """Return the attempts of `test` and the recoveries after them, to scale."""
+    pieces = list(_pieces(test))
+    total = sum(length for _, length, _ in pieces)
+    spans: list[Span] = []
+    x = 0.0
+    for name, length, title in pieces:
+        width = length / total * WIDTH if total else 0.0
+        spans.append(Span(name, round(x, 1), round(width, 1), title))
+        x += width
+    return [span for span in spans if span.width]
+
+
+def _pieces(test: TestResult) -> Iterator[tuple[str, float, str]]:
+    for attempt in test.attempts:
+        yield kind(attempt), max(attempt.duration_s, 0.0), f"attempt {attempt.number}"
+        if attempt.recovery_s > 0:
+            yield "recovery", attempt.recovery_s, attempt.strategy
+
+
+def lanes(summary: Summary) -> list[Lane]:
+    """Return one lane for each worker, none if times are not known."""
+    start, end = _limits(summary)
+    if end <= start:
+        return []
+    slots: dict[str, list[int]] = {}
+    for worker, name, begin, length in _moments(summary):
+        lane = slots.setdefault(worker, [-1] * SLOTS)
+        first = _slot(begin, start, end)
+        for index in range(first, max(first, _slot(begin + length, start, end)) + 1):
+            lane[index] = max(lane[index], _ORDER.index(name))
+    return [Lane(worker, _spans(slots[worker])) for worker in sorted(slots, key=_natural)[:LANES]]
+
+
+def _limits(summary: Summary) -> tuple[float, float]:
+    moments = list(_moments(summary))
+    starts = [begin for _, _, begin, _ in moments]
+    ends = [begin + length for _, _, begin, length in moments]
+    return min(starts, default=0.0), max(ends, default=0.0)
+
+
+def _moments(summary: Summary) -> Iterator[tuple[str, str, float, float]]:
+    """Yield worker, kind, start and length in seconds of attempts and recoveries."""
+    for test in summary.tests:
+        for attempt in test.attempts:
+            if attempt.started_us > 0:
+                begin = attempt.started_us / 1e6
+                length = max(attempt.duration_s, 0.0)
+                yield attempt.worker, kind(attempt), begin, length
+                if attempt.recovery_s > 0:
+                    yield attempt.worker, "recovery", begin + length, attempt.recovery_s
+
+
+def _slot(moment: float, start: float, end: float) -> int:
+    return min(SLOTS - 1, max(0, int((moment - start) / (end - start) * SLOTS)))
+
+
+def _spans(slots: Iterable[int]) -> list[Span]:
+    unit = WIDTH / SLOTS
+    spans: list[Span] = []
+    for index, value in enumerate([*slots]):
+        if value < 0:
+            continue
+        x, name = index * unit, _ORDER[value]
+        last = spans[-1] if spans else None
+        if last and last.kind == name and last.x + last.width == x:
+            spans[-1] = Span(name, last.x, last.width + unit)
+        else:
+            spans.append(Span(name, x, unit))
+    return spans
+
+
+def _natural(worker: str) -> tuple[str, int]:
+    name = worker.rstrip("0123456789")
+    digits = worker[len(name) :]
+    return name, int(digits[:9]) if digits.isdecimal() else -1

@@ -1,0 +1,80 @@
+# Sourced by the other scripts: brings what a run needs to a bare Debian or Ubuntu machine.
+#
+#   provision VENV EXTRA WHAT...   a virtual environment VENV holding this project with EXTRA,
+#                                  and each WHAT of: chromium firefox java
+#
+# As root, what is missing is installed with apt; otherwise the exact command is printed
+# and the script stops. Nothing that is already there is touched.
+
+say() { printf '%s\n' "$*" >&2; }
+
+need_packages() { # need_packages PACKAGE...: install them, or say how
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        say "Missing on this machine: $*"
+        say "Install it with:  sudo apt-get update && sudo apt-get install -y $*"
+        exit 2
+    fi
+    say "Installing $* ..."
+    [ -n "${APT_UPDATED:-}" ] || apt-get update -qq >&2
+    APT_UPDATED=1
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+find_python() { # prints a Python of version 3.10 or later that can make virtual environments
+    local candidate
+    for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
+        if [ -n "$candidate" ] && command -v "$candidate" >/dev/null &&
+            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            printf '%s' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+provision_python() { # provision_python VENV EXTRA
+    local venv=$1 extra=$2 python
+    if [ ! -x "$venv/bin/python" ]; then
+        find_python >/dev/null || need_packages python3 python3-venv
+        python=$(find_python) || { say "Python 3.10 or later is needed."; exit 2; }
+        "$python" -c 'import venv, ensurepip' 2>/dev/null || need_packages python3-venv
+        rm -rf "$venv"
+        "$python" -m venv "$venv"
+    fi
+    local stamp="$venv/.provisioned-$extra"
+    if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+        say "Installing pytest-resilience[$extra] into $venv ..."
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extra]"
+        touch "$stamp"
+    fi
+}
+
+provision_chromium() {
+    if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+        if apt-cache show chromium-driver >/dev/null 2>&1 || [ "$(id -u)" -eq 0 ]; then
+            need_packages chromium chromium-driver
+        else
+            need_packages chromium-browser chromium-chromedriver
+        fi
+    fi
+    # Without a driver on the machine, Selenium Manager fetches one where the internet is there.
+    if command -v chromium >/dev/null && ! command -v chromedriver >/dev/null && [ "$(id -u)" -eq 0 ]; then
+        need_packages chromium-driver
+    fi
+}
+
+provision_firefox() {
+    command -v firefox >/dev/null || command -v firefox-esr >/dev/null || need_packages firefox-esr
+}
+
+provision_java() {
+    command -v java >/dev/null || need_packages default-jre-headless
+}
+
+provision() {
+    local venv=$1 extra=$2
+    shift 2
+    provision_python "$venv" "$extra"
+    local what
+    for what in "$@"; do "provision_$what"; done
+}
