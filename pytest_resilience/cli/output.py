@@ -18,6 +18,9 @@ from rich.text import Text
 
 from pytest_resilience.report.text import clean
 
+#: Columns assumed where output is no terminal.
+_PIPE_WIDTH = 10_000
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -78,4 +81,8 @@ def show_table(
     for row in rows:
         cells = [clean(cell) for cell in row]
         table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in cells))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # A line of the table is a line of the output, so that it can be searched and cut.
+        console.width = _PIPE_WIDTH
+    console.print(table)

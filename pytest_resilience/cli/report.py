@@ -7,7 +7,7 @@ summary leaves an existing page alone.
 from __future__ import annotations
 
 import json
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import click
 
@@ -57,7 +57,7 @@ def _summary(name: str) -> Summary:
         fail(f"{name}: {error.message}", ExitCode.UNREADABLE)
 
 
-def _json(file: BinaryIO) -> Any:
+def _json(file: IO[Any]) -> Any:
     try:
         return json.load(file)
     except (ValueError, RecursionError) as error:

@@ -159,7 +159,7 @@ class RecoveryPerformanceRecord:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 def _known(cls: type[Any], data: Mapping[str, Any]) -> Any:

@@ -111,8 +111,9 @@ class ExceptionFact:
         origin: ``file:function`` of the frame that raised it, innermost; "" if unknown.
     """
 
-    mro: tuple[str, ...]
-    message: str
+    # An explicit field: every class has an attribute `mro`, which is no default.
+    mro: tuple[str, ...] = field()
+    message: str = field()
     relation: str = "raised"
     origin: str = ""
 

@@ -6,7 +6,7 @@ through these; each has a real adapter in a room above and a fake in the tests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 
@@ -28,6 +28,9 @@ class EventSink(Protocol):
 
     def emit(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Record `payload` as an event of `kind`; never raises."""
+
+    def emit_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Record several events of (kind, payload) at once; never raises."""
 
 
 class Environment(Protocol):

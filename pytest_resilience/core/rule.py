@@ -60,9 +60,15 @@ _QUOTING = (
     "TimeoutException",
 )
 
-_NEW_SESSION_COMMANDS = frozenset({"newsession", "createsession", "launch", "launchpersistentcontext"})
+_NEW_SESSION_COMMANDS = frozenset(
+    {"newsession", "createsession", "launch", "launchpersistentcontext"}
+)
 _LEAVING = frozenset({"quit", "close"})
-_NEW_SESSION_TYPES = ("SessionNotCreatedException", "SessionNotCreatedError", "NoSuchDriverException")
+_NEW_SESSION_TYPES = (
+    "SessionNotCreatedException",
+    "SessionNotCreatedError",
+    "NoSuchDriverException",
+)
 _NEW_SESSION_TEXT = re.compile(
     r"session not created|could not (?:start a new|create a) session", re.IGNORECASE
 )
@@ -79,7 +85,7 @@ class Statement:
         quoting: True if the message may quote the page or the test, so that only a rule
             that names the type may search it.
         shadowed: True if it stands beside an assertion without being its stated cause, so
-            that only a strong signature in it counts as infrastructure.
+            that only a strong signature in it counts.
     """
 
     names: frozenset[str]
@@ -217,7 +223,7 @@ class Rule:
         return any(map(self._said, part))
 
     def _said(self, statement: Statement) -> bool:
-        if statement.shadowed and self.error_type.infrastructure and not self.strong:
+        if statement.shadowed and not self.strong:
             return False
         if not (statement.is_a(self.types) if self.types else not statement.quoting):
             return False
@@ -233,6 +239,14 @@ def normal_command(command: Any) -> str:
     """Return a command's name without case, separators, arguments and W3C prefix."""
     name = str(command or "").split("(")[0].lower()
     return re.sub(r"[^a-z0-9]", "", name[:80]).removeprefix("w3c")
+
+
+def signature_text(message: Any) -> str:
+    """Return the beginning of `message` without prefix, stack traces and version notes."""
+    text = message[:_TEXT_LIMIT] if isinstance(message, str) else str(message)[:_TEXT_LIMIT]
+    text = text.removeprefix("Message:").strip()
+    appendix = _APPENDIX.search(text)
+    return text[: appendix.start()] if appendix else text
 
 
 def _statements(facts: tuple[ExceptionFact, ...], *, leaving: bool) -> tuple[Statement, ...]:
@@ -271,7 +285,7 @@ def _statement(fact: ExceptionFact, names: frozenset[str], shadowed: bool) -> St
     )
     return Statement(
         names=names,
-        text=_text(fact.message),
+        text=signature_text(fact.message),
         origin=str(fact.origin),
         quoting=quoting or not names.isdisjoint(_QUOTING),
         shadowed=shadowed,
@@ -283,13 +297,6 @@ def _names(fact: ExceptionFact) -> frozenset[str]:
     short = [name.rpartition(".")[2] for name in qualified]
     plain = [f"builtins.{name}" for name in qualified if name in _BUILTIN_EXCEPTIONS]
     return frozenset([*qualified, *short, *plain])
-
-
-def _text(message: Any) -> str:
-    text = message[:_TEXT_LIMIT] if isinstance(message, str) else str(message)[:_TEXT_LIMIT]
-    text = text.removeprefix("Message:").strip()
-    appendix = _APPENDIX.search(text)
-    return text[: appendix.start()] if appendix else text
 
 
 def _starts(statement: Statement) -> bool:

@@ -91,9 +91,7 @@ class ImmediateRetry(RecoveryStrategy):
 class RestartBrowsers(RecoveryStrategy):
     """Replace the broken sessions, and with `with_driver` their driver processes too."""
 
-    def __init__(
-        self, name: str, error_types: Iterable[ErrorType], *, with_driver: bool
-    ) -> None:
+    def __init__(self, name: str, error_types: Iterable[ErrorType], *, with_driver: bool) -> None:
         super().__init__(name, ProgressiveRecoveryLevel.COMPONENT, error_types)
         self._with_driver = with_driver
 

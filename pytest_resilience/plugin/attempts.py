@@ -11,8 +11,8 @@ than that: options are read once, nothing is copied, nothing is probed.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
+from functools import partial
 from typing import Any
 
 import pytest
@@ -42,9 +42,12 @@ class AttemptLoop:
         foreign: Set[pytest.Item],
         timeouts: TestTimeouts,
         subtests: SubtestWatch | None,
+        recorder: observe.Recorder,
         worker: str,
     ) -> None:
         self._desk = desk
+        self._mark = desk.mark
+        self._recorder = recorder
         self._forget_starting = keeper.forget_starting
         self._policies = policies
         self._foreign = foreign
@@ -62,91 +65,102 @@ class AttemptLoop:
         """Run `item` to its verdict, unless another plugin re-runs it."""
         if item in self._foreign:
             return None
-        ihook = item.ihook
-        ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        case = Case(item, self._policies[item])
+        # Looked up once: each look-up of these costs pytest a dozen calls.
+        ihook, nodeid, location = item.ihook, item.nodeid, item.location
+        ihook.pytest_runtest_logstart(nodeid=nodeid, location=location)
+        case = Case(item, self._policies[item], ihook)
         sections, properties = len(item._report_sections), len(item.user_properties)
-        while self._attempt(case, nextitem):
+        while (reports := self._attempt(case, nextitem)) is None:
             case.number += 1
             item.execution_count = case.number
             # Each attempt shows its own output, and its own properties alone.
             del item._report_sections[sections:], item.user_properties[properties:]
             _drop_instance(item)
             self._timeouts.rearm(item)
-        ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        if case.failures is None and _simply_passed(reports):
+            self._recorder.passed(nodeid, *reports, self._worker)
+        else:
+            self._recorder.settled(nodeid, reports, case.superseded, self._worker)
+        ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
         return True
 
-    def _attempt(self, case: Case, nextitem: pytest.Item | None) -> bool:
-        """Run one attempt of `case`; return True if it is superseded by another."""
-        item: Any = case.item
+    def _attempt(self, case: Case, nextitem: pytest.Item | None) -> tuple[Report, ...] | None:
+        """Run one attempt of `case`; return its reports, None if another attempt follows."""
+        item, ihook = case.item, case.ihook
         has_request = hasattr(item, "_request")
         if has_request and not item._request:
             item._initrequest()
         self._forget_starting()
-        self._desk.begin(case)
+        case.mark = self._mark()
         try:
-            setup_call, setup = self._phase(item, "setup", item.ihook.pytest_runtest_setup)
-            last_call, last = setup_call, setup
+            call, setup = self._phase(case, "setup", partial(ihook.pytest_runtest_setup, item=item))
+            last = setup
             if setup.outcome == "passed":
                 if self._setup_show:
                     show_test_item(item, add_space=not self._setup_only)
                 if not self._setup_only:
                     if self._subtests is not None:
                         self._subtests.case = case
-                    last_call, last = self._phase(item, "call", item.ihook.pytest_runtest_call)
-            if last.outcome == "failed" and self._superseded(case, last_call, last, setup):
-                return True
+                    call, last = self._phase(
+                        case, "call", partial(ihook.pytest_runtest_call, item=item)
+                    )
+            if last.outcome == "failed" and self._superseded(case, call, last, setup):
+                return None
             if self._subtests is not None and self._subtests.superseded(case):
                 self._rerun(case, case.history.incidents[-1], last, setup)
-                return True
+                return None
             if case.number > 1:
                 _name_attempt(case, last)
             if last is not setup:
-                item.ihook.pytest_runtest_logreport(report=setup)
-            self._publish(item, last_call, last)
-            self._finish(case, last, nextitem)
-            return False
+                ihook.pytest_runtest_logreport(report=setup)
+            ihook.pytest_runtest_logreport(report=last)
+            if call.excinfo is not None:
+                self._interact(case, call, last)
+            teardown = self._finish(case, last, nextitem)
+            return (setup, teardown) if last is setup else (setup, last, teardown)
         finally:
             # As in pytest's own protocol: let funcargs and request go.
             if has_request:
                 item._request = False
                 item.funcargs = None
 
-    def _phase(self, item: Any, when: Any, hook: Any, **kwargs: Any) -> tuple[Call, Report]:
-        call = pytest.CallInfo.from_call(
-            functools.partial(hook, item=item, **kwargs), when=when, reraise=self._reraise
-        )
-        return call, item.ihook.pytest_runtest_makereport(item=item, call=call)
+    def _phase(
+        self, case: Case, when: Any, run: Callable[[], object]
+    ) -> tuple[Call, Report]:
+        call = pytest.CallInfo.from_call(run, when=when, reraise=self._reraise)
+        return call, case.ihook.pytest_runtest_makereport(item=case.item, call=call)
 
-    def _publish(self, item: Any, call: Call, report: Report) -> None:
-        item.ihook.pytest_runtest_logreport(report=report)
-        if call.excinfo is not None and check_interactive_exception(call, report):
-            item.ihook.pytest_exception_interact(node=item, call=call, report=report)
+    def _interact(self, case: Case, call: Call, report: Report) -> None:
+        if report.outcome == "failed" and check_interactive_exception(call, report):
+            case.ihook.pytest_exception_interact(node=case.item, call=call, report=report)
 
-    def _finish(self, case: Case, last: Report, nextitem: pytest.Item | None) -> None:
+    def _finish(self, case: Case, last: Report, nextitem: pytest.Item | None) -> Report:
         """Tear the final attempt down and publish that."""
-        item: Any = case.item
-        if stopping(item):
+        if stopping(case.item):
             nextitem = None
-        call, report = self._phase(
-            item, "teardown", item.ihook.pytest_runtest_teardown, nextitem=nextitem
-        )
+        call, report = self._teardown(case, nextitem)
         if call.excinfo is not None and report.outcome == "failed":
-            self._judge_teardown(case, call, report, last)
-        self._publish(item, call, report)
-        if case.history.incidents:
+            self._judge_teardown(case, call.excinfo.value, report, last)
+        case.ihook.pytest_runtest_logreport(report=report)
+        if call.excinfo is not None:
+            self._interact(case, call, report)
+        if case.failures is not None:
             self._desk.close(case, passed=last.outcome != "failed")
+        return report
+
+    def _teardown(self, case: Case, nextitem: Any) -> tuple[Call, Report]:
+        hook = case.ihook.pytest_runtest_teardown
+        return self._phase(case, "teardown", partial(hook, item=case.item, nextitem=nextitem))
 
     def _superseded(self, case: Case, call: Call, report: Report, setup: Report) -> bool:
         """Diagnose a failed attempt; if it may be retried, recover and publish it as a rerun."""
         if call.excinfo is None:
             # A strict xfail that passed: nothing was raised, nothing is to be recovered.
             return False
-        item: Any = case.item
         incident = self._desk.open(case, report.when or "call", call.excinfo.value)
         if incident is None:
             return False
-        if incident.decision.retry and not stopping(item):
+        if incident.decision.retry and not stopping(case.item):
             self._rerun(case, incident, report, setup)
             return True
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
@@ -155,37 +169,41 @@ class AttemptLoop:
 
     def _rerun(self, case: Case, incident: Incident, report: Report, setup: Report) -> None:
         """Tear the attempt down, recover, and publish the attempt as superseded."""
-        item: Any = case.item
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
-        self._timeouts.cancel(item)
+        self._timeouts.cancel(case.item)
         # Exactly the item is torn down: its parent is what the next attempt shares with it.
-        down_call, down = self._phase(
-            item, "teardown", item.ihook.pytest_runtest_teardown, nextitem=item.parent
-        )
-        if down_call.excinfo is not None:
+        call, down = self._teardown(case, case.item.parent)
+        if call.excinfo is not None:
             report.sections.append(("Teardown of this attempt", observe.failure_text(down)))
         self._desk.recover(case, incident, attempt)
         report.duration = sum({id(r): r.duration for r in (setup, report, down)}.values())
-        attempt.outcome, attempt.duration_s = "rerun", report.duration
+        attempt.duration_s, attempt.started_us = report.duration, int(setup.start * 1_000_000)
         report.outcome = "rerun"  # type: ignore[assignment]
         report.rerun = case.number - 1  # type: ignore[attr-defined]
         setattr(report, observe.ATTEMPT, attempt.to_dict())
-        item.ihook.pytest_runtest_logreport(report=report)
+        case.superseded.append(self._recorder.superseded(report, case.number, self._worker))
+        case.ihook.pytest_runtest_logreport(report=report)
 
-    def _judge_teardown(self, case: Case, call: Call, report: Report, last: Report) -> None:
+    def _judge_teardown(
+        self, case: Case, error: BaseException, report: Report, last: Report
+    ) -> None:
         """A teardown that lost its browser does not turn a passed test into an error."""
-        assert call.excinfo is not None
-        incident = self._desk.open(case, "teardown", call.excinfo.value)
+        incident = self._desk.open(case, "teardown", error)
         if incident is None:
             return
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
         noise = incident.report.error_type.infrastructure and last.outcome == "passed"
         if noise and case.policy.retry != "never":
-            attempt.outcome = "passed"
             attempt.reason = "the test had passed; its teardown lost the environment"
             self._desk.recover(case, incident, attempt)
             report.outcome, report.longrepr = "passed", None
         setattr(report, observe.ATTEMPT, attempt.to_dict())
+
+
+def _simply_passed(reports: tuple[Report, ...]) -> bool:
+    if len(reports) != 3 or hasattr(reports[1], "wasxfail"):
+        return False
+    return reports[1].outcome == reports[2].outcome == "passed"
 
 
 def stopping(item: pytest.Item) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ from pytest_resilience.plugin.environment import BrowserEnvironment
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.fixtures import FixtureKeeper
 from pytest_resilience.plugin.markers import item_policy
-from pytest_resilience.plugin.observe import Recorder
+from pytest_resilience.plugin.observe import Recorder, ReportStream
 from pytest_resilience.plugin.session import SessionReport
 from pytest_resilience.plugin.timeouts import TestTimeouts
 from pytest_resilience.store.spool import Spool
@@ -55,16 +55,29 @@ class HookedSink:
         self._spool = spool
         self._hook = config.hook.pytest_resilience_event
         self._faults = faults
+        self._heard = True
+
+    def listen(self) -> None:
+        """All plugins are known now: look once whether any of them listens."""
+        self._heard = bool(self._hook.get_hookimpls())
 
     def emit(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Record an event; see `core.ports.EventSink`."""
+        self.emit_many(((kind, payload),))
+
+    def emit_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Record events; see `core.ports.EventSink`."""
         if self._spool is not None:
-            self._spool.emit(kind, payload)
-        if self._hook.get_hookimpls():
-            try:
-                self._hook(kind=kind, payload=payload)
-            except Exception as fault:  # noqa: BLE001 - a listener must not change a verdict
-                self._faults(fault)
+            self._spool.emit_many(events)
+        if self._heard:
+            for kind, payload in events:
+                self._tell(kind, payload)
+
+    def _tell(self, kind: str, payload: Mapping[str, Any]) -> None:
+        try:
+            self._hook(kind=kind, payload=payload)
+        except Exception as fault:  # noqa: BLE001 - a listener must not change a verdict
+            self._faults(fault)
 
 
 def switch_on(config: pytest.Config, settings: Settings) -> None:
@@ -81,18 +94,23 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
     controls = worker_input is None and _distributes(config)
     register = config.pluginmanager.register
     register(faults, "resilience-faults")
-    if not controls:
-        register(_running_half(config, settings, sink, faults, worker), "resilience-running")
     if worker_input is None:
         report = SessionReport(config, settings, session_id, spool, sink, faults)
         recorder = Recorder(None if controls else sink, report.add, report.superseded)
         register(report, "resilience-report")
     else:
-        recorder = Recorder(sink)
+        recorder = Recorder(sink, _nothing, _nothing)
         register(SpoolCloser(spool), "resilience-spool")
-    register(recorder, "resilience-recorder")
     if controls:
+        register(ReportStream(recorder), "resilience-stream")
         register(WorkerInput(session_id), "resilience-worker-input")
+    else:
+        half = _running_half(config, settings, sink, recorder, faults, worker)
+        register(half, "resilience-running")
+
+
+def _nothing(_event: object) -> None:
+    """A worker records; its controller reports."""
 
 
 def _distributes(config: pytest.Config) -> bool:
@@ -113,6 +131,7 @@ def _running_half(
     config: pytest.Config,
     settings: Settings,
     sink: HookedSink,
+    recorder: Recorder,
     faults: FaultReporter,
     worker: str,
 ) -> RunningHalf:
@@ -128,7 +147,7 @@ def _running_half(
         rules=_rules(config, faults),
     )
     desk = FailureDesk(engine, keeper, environment, guard=faults, worker=worker)
-    return RunningHalf(config, settings, registry, keeper, desk, worker)
+    return RunningHalf(config, settings, registry, keeper, desk, sink, recorder, worker)
 
 
 def _rules(config: pytest.Config, faults: FaultReporter) -> tuple[Rule, ...]:
@@ -150,8 +169,12 @@ class RunningHalf:
         registry: SessionRegistry,
         keeper: FixtureKeeper,
         desk: FailureDesk,
+        sink: HookedSink,
+        recorder: Recorder,
         worker: str,
     ) -> None:
+        self._sink = sink
+        self._recorder = recorder
         self._config = config
         self._settings = settings
         self._registry = registry
@@ -180,14 +203,18 @@ class RunningHalf:
                 foreign=foreign,
                 timeouts=TestTimeouts(self._config),
                 subtests=subtests,
+                recorder=self._recorder,
                 worker=self._worker,
             ),
             "resilience-attempts",
         )
         if foreign:
+            wanted = {item.nodeid for item in foreign}
+            manager.register(ReportStream(self._recorder, wanted), "resilience-stream")
             manager.register(
                 Companion(self._desk, policies, foreign, self._worker), "resilience-companion"
             )
+        self._sink.listen()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

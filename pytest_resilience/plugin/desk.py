@@ -6,11 +6,8 @@ left exactly as pytest saw it, and the fault is reported once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import pytest
+from typing import Any
 
 from pytest_resilience.config import ItemPolicy
 from pytest_resilience.core.events import Attempt
@@ -25,22 +22,34 @@ from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper
 FIXTURE_FAILURE_LIMIT = 5
 
 
-@dataclass(slots=True)
 class Case:
     """One item on its way to its verdict.
 
     Attributes:
+        ihook: The item's hooks.
         number: Number of the attempt that runs, from 1.
         mark: Where the stream of WebDriver commands stood when the attempt began.
-        started: Wall-clock seconds at which the attempt began.
+        superseded: Attempts already superseded.
+        failures: What was diagnosed and tried so far, None if nothing failed yet.
     """
 
-    item: pytest.Item
-    policy: ItemPolicy
-    history: ItemHistory = field(default_factory=ItemHistory)
-    number: int = 1
-    mark: int = 0
-    started: float = 0.0
+    __slots__ = ("failures", "ihook", "item", "mark", "number", "policy", "superseded")
+
+    def __init__(self, item: Any, policy: ItemPolicy, ihook: Any = None) -> None:
+        self.item = item
+        self.policy = policy
+        self.ihook = ihook
+        self.number = 1
+        self.mark = 0
+        self.superseded: list[Attempt] = []
+        self.failures: ItemHistory | None = None
+
+    @property
+    def history(self) -> ItemHistory:
+        """What was diagnosed and tried so far."""
+        if self.failures is None:
+            self.failures = ItemHistory()
+        return self.failures
 
     @property
     def fixturenames(self) -> list[str]:
@@ -65,13 +74,9 @@ class FailureDesk:
         self._environment = environment
         self._guard = guard
         self._worker = worker
-        self._mark = environment.mark
+        #: Returns where the stream of WebDriver commands stands now.
+        self.mark = environment.mark
         self._failed_setups: dict[FixtureDef, tuple[int, int]] = {}
-
-    def begin(self, case: Case) -> None:
-        """An attempt of `case` begins now."""
-        case.mark = self._mark()
-        case.started = time.time()
 
     def open(self, case: Case, phase: str, error: BaseException) -> Incident | None:
         """Diagnose `error` and decide whether the item is run again.

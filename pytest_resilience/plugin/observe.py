@@ -8,7 +8,7 @@ a failed attempt is kept alive by being recorded; each item yields exactly one
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any
 
 import pytest
@@ -118,11 +118,11 @@ def failed_attempt(
 
 
 class Recorder:
-    """Turns the stream of reports into one `TestResult` per item.
+    """Turns the reports of an item into its one `TestResult`.
 
     Args:
-        sink: Where finished results go; None in a controller, whose workers record
-            their own.
+        sink: Where finished attempts and results go; None in a controller, whose
+            workers record their own.
         on_result: Called with every finished result.
         on_superseded: Called with the node id of an item that is run again.
     """
@@ -130,127 +130,196 @@ class Recorder:
     def __init__(
         self,
         sink: EventSink | None,
-        on_result: Callable[[TestResult], None] | None = None,
-        on_superseded: Callable[[str], None] | None = None,
+        on_result: Callable[[TestResult], None],
+        on_superseded: Callable[[str], None],
     ) -> None:
-        self._sink = sink
+        self._emit_many = sink.emit_many if sink is not None else None
         self._on_result = on_result
         self._on_superseded = on_superseded
-        self._open: dict[tuple[str, str], _OpenItem] = {}
+
+    def superseded(self, report: pytest.TestReport, number: int, worker: str) -> Attempt:
+        """Take in attempt `number` of an item, which is run again."""
+        data = getattr(report, ATTEMPT, None)
+        if data is None:
+            # Another plugin re-runs this item; all we know is what its report says.
+            attempt = Attempt(phase=report.when or "call", duration_s=report.duration)
+            attempt.started_us = _started_us(report)
+            attempt.traceback = failure_text(report)
+        else:
+            attempt = Attempt.from_dict(data)
+        attempt.outcome, attempt.number, attempt.worker = "rerun", number, worker
+        if self._emit_many is not None:
+            self._emit_many(
+                ((events.ATTEMPT, {"nodeid": report.nodeid, **attempt.to_dict()}),)
+            )
+        self._on_superseded(report.nodeid)
+        return attempt
+
+    def settled(
+        self,
+        nodeid: str,
+        reports: Sequence[pytest.TestReport],
+        superseded: Sequence[Attempt],
+        worker: str,
+    ) -> None:
+        """Take in the reports of the last attempt of an item: its verdict is final now."""
+        result = _result(nodeid, reports, superseded, worker)
+        if self._emit_many is not None:
+            last = {"nodeid": nodeid, **result.attempts[-1].to_dict()}
+            self._emit_many(((events.ATTEMPT, last), (events.TEST_RESULT, result.to_dict())))
+        self._on_result(result)
+
+    def passed(
+        self,
+        nodeid: str,
+        setup: pytest.TestReport,
+        call: pytest.TestReport,
+        teardown: pytest.TestReport,
+        worker: str,
+    ) -> None:
+        """Take in an item that simply passed, which is most of what there is.
+
+        Does what `settled` does, in fewer calls, and records what is not default alone.
+        """
+        started_us, seconds = int(setup.start * 1e6), teardown.stop - setup.start
+        busy_s = setup.duration + call.duration + teardown.duration
+        if self._emit_many is not None:
+            shared = {"nodeid": nodeid, "started_us": started_us, "worker": worker}
+            self._emit_many(
+                (
+                    (
+                        events.ATTEMPT,
+                        {
+                            **shared,
+                            "number": 1,
+                            "outcome": "passed",
+                            "phase": "call",
+                            "duration_s": busy_s,
+                        },
+                    ),
+                    (
+                        events.TEST_RESULT,
+                        {**shared, "verdict": "passed", "duration_s": seconds, "attempts": 1},
+                    ),
+                )
+            )
+        attempt = Attempt(1, "passed", "call", started_us, busy_s, worker)
+        self._on_result(
+            TestResult(nodeid, "passed", worker, started_us, seconds, "", [attempt])
+        )
+
+
+class ReportStream:
+    """Feeds a `Recorder` with reports that come from elsewhere than our own loop.
+
+    That is every report in an xdist controller, and those of items that another plugin
+    re-runs.
+
+    Args:
+        wanted: Node ids to listen to; None for all.
+    """
+
+    def __init__(self, recorder: Recorder, wanted: Set[str] | None = None) -> None:
+        self._recorder = recorder
+        self._wanted = wanted
+        self._reports: dict[tuple[str, str], list[pytest.TestReport]] = {}
+        self._superseded: dict[tuple[str, str], list[Attempt]] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add `report` to its item; its teardown report settles the item."""
+        # A subtest is part of its item, whose own report follows.
         if hasattr(report, "context"):
-            # A subtest is part of its item, whose own report follows.
             return
-        key = (report.nodeid, getattr(report, "worker_id", "main"))
-        item = self._open.get(key)
-        if item is None:
-            item = self._open[key] = _OpenItem(report, key[1])
+        if self._wanted is not None and report.nodeid not in self._wanted:
+            return
+        worker = getattr(report, "worker_id", "main")
+        key = (report.nodeid, worker)
+        attempts = self._superseded.setdefault(key, [])
+        reports = self._reports.setdefault(key, [])
         if report.outcome == "rerun":  # type: ignore[comparison-overlap]
-            attempt = item.supersede(report)
-            if self._sink is not None:
-                self._sink.emit(events.ATTEMPT, {"nodeid": report.nodeid, **attempt.to_dict()})
-            if self._on_superseded is not None:
-                self._on_superseded(report.nodeid)
-        else:
-            item.add(report)
-            if report.when == "teardown" or report.when not in ("setup", "call"):
-                del self._open[key]
-                self._settle(item)
-
-    def unfinished(self) -> list[TestResult]:
-        """Return results for items that began but never came to an end."""
-        return [item.result() for item in self._open.values()]
-
-    def _settle(self, item: _OpenItem) -> None:
-        result = item.result()
-        if self._sink is not None:
-            last = result.attempts[-1]
-            self._sink.emit(events.ATTEMPT, {"nodeid": result.nodeid, **last.to_dict()})
-            self._sink.emit(events.TEST_RESULT, result.to_dict())
-        if self._on_result is not None:
-            self._on_result(result)
+            reports.clear()
+            attempts.append(self._recorder.superseded(report, len(attempts) + 1, worker))
+            return
+        reports.append(report)
+        # A lost worker is reported with no phase at all, and nothing follows.
+        if report.when not in ("setup", "call"):
+            del self._reports[key], self._superseded[key]
+            self._recorder.settled(report.nodeid, reports, attempts, worker)
 
 
-class _OpenItem:
-    """The reports of one item so far."""
+def _started_us(report: pytest.TestReport) -> int:
+    return int(getattr(report, "start", 0.0) * 1_000_000)
 
-    def __init__(self, report: pytest.TestReport, worker: str) -> None:
-        self.nodeid = report.nodeid
-        self.worker = worker
-        self.started_us = int(getattr(report, "start", 0.0) * 1_000_000)
-        self.finished_us = self.started_us
-        self.superseded: list[Attempt] = []
-        self.reports: list[pytest.TestReport] = []
 
-    def add(self, report: pytest.TestReport) -> None:
-        self.reports.append(report)
-        self.finished_us = int(getattr(report, "stop", 0.0) * 1_000_000)
+def _result(
+    nodeid: str,
+    reports: Sequence[pytest.TestReport],
+    superseded: Sequence[Attempt],
+    worker: str,
+) -> TestResult:
+    attempt = _last_attempt(reports, len(superseded) + 1, worker)
+    started_us = superseded[0].started_us if superseded else attempt.started_us
+    finished_us = int(getattr(reports[-1], "stop", 0.0) * 1_000_000) if reports else 0
+    verdict = _verdict(attempt, reports, superseded)
+    return TestResult(
+        nodeid,
+        verdict.value,
+        worker,
+        started_us,
+        max(0, finished_us - started_us) / 1_000_000,
+        _reason(verdict, attempt, reports),
+        [*superseded, attempt],
+    )
 
-    def supersede(self, report: pytest.TestReport) -> Attempt:
-        data = getattr(report, ATTEMPT, None)
-        if data is None:
-            # Another plugin re-runs this item; all we know is what its report says.
-            attempt = Attempt(phase=report.when or "call", outcome="rerun")
-            attempt.duration_s = report.duration
-            attempt.traceback = failure_text(report)
-        else:
-            attempt = Attempt.from_dict(data)
-        attempt.number = len(self.superseded) + 1
-        self.superseded.append(attempt)
-        self.reports.clear()
-        return attempt
 
-    def result(self) -> TestResult:
-        attempt = self._last_attempt()
-        verdict = self._verdict(attempt)
-        return TestResult(
-            nodeid=self.nodeid,
-            verdict=verdict.value,
-            worker=self.worker,
-            started_us=self.started_us,
-            duration_s=max(0.0, (self.finished_us - self.started_us) / 1_000_000),
-            reason=self._reason(verdict, attempt),
-            attempts=[*self.superseded, attempt],
-        )
-
-    def _last_attempt(self) -> Attempt:
-        failed = next((r for r in self.reports if r.failed), None)
-        told = next((d for r in self.reports if (d := getattr(r, ATTEMPT, None))), None)
-        attempt = Attempt() if told is None else Attempt.from_dict(told)
-        attempt.number = len(self.superseded) + 1
-        attempt.worker = self.worker
-        attempt.duration_s = sum(report.duration for report in self.reports)
-        if self.reports:
-            attempt.started_us = int(getattr(self.reports[0], "start", 0.0) * 1_000_000)
+def _last_attempt(reports: Sequence[pytest.TestReport], number: int, worker: str) -> Attempt:
+    data: dict[str, Any] | None = None
+    outcome, phase, failed, duration = "passed", "call", None, 0.0
+    for report in reports:
+        duration += report.duration
+        data = data or getattr(report, ATTEMPT, None)
+        if report.outcome == "failed" and failed is None:
+            outcome, phase, failed = "failed", report.when or "call", report
+        elif report.outcome == "skipped" and outcome == "passed":
+            outcome = "skipped"
+    if data is None:
+        attempt = Attempt()
         if failed is not None:
-            attempt.outcome, attempt.phase = "failed", failed.when or "call"
-            if told is None:
-                attempt.traceback = failure_text(failed)
-        elif any(report.skipped for report in self.reports):
-            attempt.outcome = "skipped"
-        return attempt
+            attempt.traceback = failure_text(failed)
+    else:
+        attempt = Attempt.from_dict(data)
+    attempt.number, attempt.worker, attempt.duration_s = number, worker, duration
+    attempt.outcome = outcome
+    if failed is not None or data is None:
+        attempt.phase = phase
+    if reports:
+        attempt.started_us = int(getattr(reports[0], "start", 0.0) * 1_000_000)
+    return attempt
 
-    def _verdict(self, attempt: Attempt) -> Verdict:
-        if attempt.outcome == "failed":
-            return Verdict.UNRECOVERED if attempt.infrastructure else Verdict.FAILED
-        if attempt.outcome == "skipped":
-            expected = any(hasattr(r, "wasxfail") for r in self.reports)
-            return Verdict.XFAILED if expected else Verdict.SKIPPED
-        if any(r.when == "call" and hasattr(r, "wasxfail") for r in self.reports):
-            return Verdict.XPASSED
-        recovered = self.superseded or attempt.infrastructure
-        return Verdict.RECOVERED if recovered else Verdict.PASSED
 
-    def _reason(self, verdict: Verdict, attempt: Attempt) -> str:
-        if verdict is Verdict.UNRECOVERED:
-            return attempt.reason
-        for report in self.reports:
-            if report.skipped:
-                return _skip_reason(report)
-        return ""
+def _verdict(
+    attempt: Attempt, reports: Sequence[pytest.TestReport], superseded: Sequence[Attempt]
+) -> Verdict:
+    if attempt.outcome == "failed":
+        return Verdict.UNRECOVERED if attempt.infrastructure else Verdict.FAILED
+    expected = False
+    for report in reports:
+        expected = expected or hasattr(report, "wasxfail")
+    if attempt.outcome == "skipped":
+        return Verdict.XFAILED if expected else Verdict.SKIPPED
+    if expected:
+        return Verdict.XPASSED
+    return Verdict.RECOVERED if superseded or attempt.infrastructure else Verdict.PASSED
+
+
+def _reason(verdict: Verdict, attempt: Attempt, reports: Sequence[pytest.TestReport]) -> str:
+    if verdict is Verdict.UNRECOVERED:
+        return attempt.reason
+    for report in reports:
+        if report.outcome == "skipped":
+            return _skip_reason(report)
+    return ""
 
 
 def _skip_reason(report: pytest.TestReport) -> str:

@@ -27,11 +27,25 @@ from pytest_resilience.store.spool import Spool, orphans
 if TYPE_CHECKING:
     from pytest_resilience.report.summary import Summary
 
+_STATUS_PLUGIN = "resilience-status"
 #: What a recovered test is called in pytest's own counts and progress.
 _RECOVERED_STATUS = ("recovered", "r", ("RECOVERED", {"yellow": True}))
 #: The item's own rerun report follows; its subtests are not counted beside it.
 _SUBTEST_RERUN_STATUS = ("", "", "")
 _RERUN_STATUS = ("rerun", "R", ("RERUN", {"yellow": True}))
+
+
+class StatusNames:
+    """Names reruns and recovered tests in pytest's own progress and counts."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
+        """Name `report` if it is one of ours."""
+        if report.outcome == "rerun":  # type: ignore[comparison-overlap]
+            return _SUBTEST_RERUN_STATUS if hasattr(report, "context") else _RERUN_STATUS
+        if hasattr(report, RECOVERED):
+            return _RECOVERED_STATUS
+        return None
 
 
 class SessionReport:
@@ -64,8 +78,13 @@ class SessionReport:
             self._recount(result.nodeid, "passed", "recovered")
 
     def superseded(self, nodeid: str) -> None:
-        """Take back what pytest counted of the subtests of a superseded attempt."""
+        """Count an item that is run again for what it is."""
+        manager = self._config.pluginmanager
+        if not manager.hasplugin(_STATUS_PLUGIN):
+            # Asked for every report, so registered only once there is something to name.
+            manager.register(StatusNames(), _STATUS_PLUGIN)
         for status in list(self._stats()):
+            # What pytest counted of the subtests of a superseded attempt is taken back.
             self._recount(nodeid, status, None, subtests=True)
 
     def _recount(
@@ -99,15 +118,6 @@ class SessionReport:
         """Record that the session began."""
         self._sink.emit(events.SESSION_STARTED, self._facts())
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
-        """Name reruns and recovered tests for what they are."""
-        if report.outcome == "rerun":  # type: ignore[comparison-overlap]
-            return _SUBTEST_RERUN_STATUS if hasattr(report, "context") else _RERUN_STATUS
-        if hasattr(report, RECOVERED):
-            return _RECOVERED_STATUS
-        return None
-
     # Innermost: after the teardown of all fixtures and workers, before the terminal's own.
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -120,20 +130,25 @@ class SessionReport:
             except Exception as fault:  # noqa: BLE001 - reporting must not change a verdict
                 self._faults(fault)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the verdicts, and where to read more."""
+        try:
+            self._show(terminalreporter)
+        except Exception as fault:  # noqa: BLE001 - showing must not change a verdict
+            self._faults(fault)
+
+    def _show(self, terminalreporter: Any) -> None:
         if self._summary is None:
             return
         from pytest_resilience.report.terminal import summary_lines
 
         verbosity = self._config.get_verbosity()
-        lines = summary_lines(
-            self._summary, verbosity=verbosity, color=terminalreporter.hasmarkup
-        )
+        lines = summary_lines(self._summary, verbosity=verbosity, color=terminalreporter.hasmarkup)
         if lines and verbosity >= 0:
             terminalreporter.section("resilience", "=")
-        for line in lines:
-            terminalreporter.write_line(line.text, **line.markup)
+        for text, markup in lines:
+            terminalreporter.write_line(text, **markup)
 
     def _finish(self, session: pytest.Session) -> None:
         verdicts = {result.verdict for result in self._results}

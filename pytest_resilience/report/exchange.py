@@ -171,10 +171,13 @@ def _read(cls: type[T], data: Mapping[str, Any]) -> T:
 
 def _typed(field: dataclasses.Field[Any], value: Any) -> Any:
     kind = str(field.type).partition("[")[0]
-    readers = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict}
     if kind == "tuple":
         return tuple(dict(item) for item in value)
-    return readers.get(kind, lambda same: same)(value)
+    readers = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict}
+    typed = readers.get(kind, lambda same: same)(value)
+    if isinstance(typed, float) and not math.isfinite(typed):
+        raise ValueError(f"{field.name} is {typed}")
+    return typed
 
 
 def _plain(value: Any) -> Any:

@@ -56,7 +56,7 @@ def page(summary: Summary) -> dict[str, Any]:
         "recovered": section(summary.recovered, 1),
         "lanes": lanes(summary),
         "width": WIDTH,
-        "span": seconds(summary.session.duration_s) if summary.session.duration_s else "end",
+        "span": _some(summary.session.duration_s) or "end",
         "strategies": _strategies(summary),
         "errors": _errors(summary),
         "circuits": _circuits(summary),
@@ -138,13 +138,17 @@ def _numbers(summary: Summary) -> list[tuple[str, str]]:
     session = summary.session
     numbers = [
         ("started", _moment(session.started_us)),
-        ("took", seconds(session.duration_s) if session.duration_s else ""),
+        ("took", _some(session.duration_s)),
         ("attempts", f"{summary.attempts:,}"),
-        ("in recovery", seconds(summary.recovery_s)),
-        ("in repeated attempts", seconds(summary.superseded_s)),
+        ("in recovery", _some(summary.recovery_s)),
+        ("in repeated attempts", _some(summary.superseded_s)),
         ("workers", str(len(session.workers)) if len(session.workers) > 1 else ""),
     ]
     return [(name, value) for name, value in numbers if value]
+
+
+def _some(duration: float) -> str:
+    return seconds(duration) if duration else ""
 
 
 def _moment(microseconds: int) -> str:
@@ -176,6 +180,7 @@ def _card(test: TestResult, limit: int, anchor: str) -> dict[str, Any]:
         "tries": plural(len(test.attempts), "attempt"),
         "reason": clip(clean(test.reason), limit),
         "why": f"{clean(first.error_type)}: {headline(first.message, 140)}" if first else "",
+        "how": _how(test),
         "advice": _advice(test, first),
         "bar": bar(test),
         "attempts": [
@@ -191,6 +196,14 @@ def _advice(test: TestResult, first: Attempt | None) -> str:
     if test.verdict not in (Verdict.UNRECOVERED.value, Verdict.BLOCKED.value):
         return ""
     return advice(first.error_type if first else ErrorType.CIRCUIT_OPEN.label)
+
+
+def _how(test: TestResult) -> str:
+    if test.verdict != Verdict.RECOVERED.value:
+        return ""
+    strategies = dict.fromkeys(attempt.strategy for attempt in test.attempts if attempt.strategy)
+    spent = seconds(sum(attempt.recovery_s for attempt in test.attempts))
+    return f"Recovered by {clean(', then '.join(strategies))} in {spent}" if strategies else ""
 
 
 def _split(nodeid: str) -> tuple[str, str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import pytest_resilience
 from pytest_resilience.store.history import History
 from pytest_resilience.store.spool import Spool, prepare
 
@@ -55,3 +59,39 @@ def filled(new_spool: Callable[..., Spool]) -> Callable[..., Path]:
         return spool.path
 
     return fill
+
+
+@pytest.fixture
+def start() -> Callable[..., subprocess.Popen[str]]:
+    """Start Python on some code or file, with the package under test importable."""
+    root = Path(pytest_resilience.__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *_python_path()])}
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def run(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., str]:
+    """Run Python like `start` to its good end and return what it printed."""
+
+    def run(*arguments: object) -> str:
+        with start(*arguments) as process:
+            output, errors = process.communicate()
+        assert process.returncode == 0, errors
+        return output.strip()
+
+    return run
+
+
+def _python_path() -> list[str]:
+    return [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]

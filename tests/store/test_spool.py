@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,13 +36,12 @@ class RaisesUnprintable:
         raise UnprintableError
 
 
-def test_importing_the_store_loads_neither_duckdb_nor_filelock() -> None:
+def test_importing_the_store_loads_neither_duckdb_nor_filelock(run: Callable[..., str]) -> None:
     code = (
         "import sys, pytest_resilience.store.spool, pytest_resilience.store.history\n"
         "print([m for m in ('duckdb', 'filelock') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert run("-c", code) == "[]"
 
 
 def test_nothing_is_on_disk_before_the_first_record(folder: Path, new_spool: MakeSpool) -> None:
@@ -201,15 +199,11 @@ print(spool.lost, spool.error, sep="|")
 """
 
 
-def test_a_disk_that_fills_up_loses_only_what_did_not_fit(folder: Path) -> None:
+def test_a_disk_that_fills_up_loses_only_what_did_not_fit(
+    folder: Path, run: Callable[..., str]
+) -> None:
     """The record after a torn one starts on a new line, so both sides stay readable."""
-    done = subprocess.run(
-        [sys.executable, "-c", _FULL_DISK, str(folder / "spool")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lost, reason = done.stdout.strip().split("|")
+    lost, reason = run("-c", _FULL_DISK, folder / "spool").split("|")
     assert lost == "2"
     assert reason.startswith("the disk took ")
     [path] = orphans(folder / "spool")
@@ -250,9 +244,10 @@ time.sleep(60)
 """
 
 
-def test_a_spool_is_an_orphan_once_its_writer_is_killed(folder: Path) -> None:
-    command = [sys.executable, "-c", _WRITER, str(folder / "spool")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+def test_a_spool_is_an_orphan_once_its_writer_is_killed(
+    folder: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    with start("-c", _WRITER, folder / "spool") as writer:
         assert writer.stdout is not None
         path = Path(writer.stdout.readline().strip())
         alive = writer_lives(path)

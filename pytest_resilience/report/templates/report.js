@@ -64,7 +64,7 @@
     ].join("\n").toLowerCase();
   });
   const longest = tests.reduce((most, test) => Math.max(most, test.s), 0) || 1;
-  const state = { q: "", verdict: new Set(), sort: "", page: 1, open: new Set() };
+  const state = { q: "", verdict: new Set(), sort: "", page: 1, open: new Set(), link: null };
 
   // --- which tests, in which order
 
@@ -187,7 +187,7 @@
           ? "This test was never started."
           : `One attempt, ${seconds(test.s)}, on worker ${test.worker}.`),
       make("div", { class: "tools" },
-        make("a", { href: `#test=${encodeURIComponent(test.id)}` }, "Link to this test"),
+        make("a", { href: `#${new URLSearchParams({ test: test.id })}` }, "Link to this test"),
         make("button", { type: "button", onclick: (event) => copy(event, test) }, "Copy as text")));
   };
 
@@ -218,8 +218,7 @@
     const last = pages(rows);
     const step = (name, by) => {
       const button = make("button", { type: "button", onclick: () => {
-        state.page += by;
-        draw();
+        change({ page: state.page + by });
         get("status").scrollIntoView({ block: "nearest" });
         const same = [...get("pager").children].find((child) => child.textContent === name);
         if (same && !same.disabled) same.focus();
@@ -239,10 +238,14 @@
         type: "button", class: tone(verdict), "data-verdict": verdict, "aria-pressed": "false",
         onclick: () => {
           if (!state.verdict.delete(verdict)) state.verdict.add(verdict);
-          state.page = 1;
-          draw();
+          change({});
         },
       }, `${verdict} ${count.toLocaleString("en")}`)));
+
+  const change = (values) => {
+    Object.assign(state, { page: 1, link: null }, values);
+    draw();
+  };
 
   const draw = () => {
     const rows = chosen();
@@ -268,6 +271,7 @@
 
   const toggle = (test) => {
     if (!state.open.delete(test.index)) state.open.add(test.index);
+    if (state.link === test) state.link = null;
     draw();
     focusRow(test.index);
   };
@@ -288,11 +292,11 @@
       if (state.q) parts.set("q", state.q);
       if (state.verdict.size) parts.set("verdict", [...state.verdict].join(","));
       if (state.sort) parts.set("sort", state.sort);
-      if (state.page > 1) parts.set("page", state.page);
-      const now = location.hash.slice(1);
-      if (!parts.size && !now.includes("=")) return;
-      if (state.open.size && new URLSearchParams(now).has("test")) return;
-      history.replaceState(null, "", parts.size ? `#${parts}` : "#tests");
+      if (state.page > 1 && !state.link) parts.set("page", state.page);
+      if (state.link) parts.set("test", state.link.id);
+      const text = parts.toString();
+      if (!text && !location.hash.includes("=")) return;
+      history.replaceState(null, "", `#${text || "tests"}`);
     }, 250);
   };
 
@@ -304,30 +308,23 @@
     state.sort = parts.get("sort") || "";
     state.page = Number.parseInt(parts.get("page"), 10) || 1;
     get("filter").value = state.q;
-    const wanted = parts.has("test") && tests.find((test) => test.id === parts.get("test"));
-    if (wanted) {
-      state.open.add(wanted.index);
-      state.page = 1 + Math.floor(chosen().indexOf(wanted) / PAGE);
+    state.link = chosen().find((test) => test.id === parts.get("test")) || null;
+    if (state.link) {
+      state.open.add(state.link.index);
+      state.page = 1 + Math.floor(chosen().indexOf(state.link) / PAGE);
     }
     draw();
-    const place = wanted ? focusRow(wanted.index) : get("tests");
-    if (place) place.scrollIntoView();
+    ((state.link && focusRow(state.link.index)) || get("tests")).scrollIntoView();
   };
 
   // --- the keyboard
 
-  get("filter").addEventListener("input", () => {
-    state.q = get("filter").value;
-    state.page = 1;
-    draw();
-  });
+  get("filter").addEventListener("input", () => change({ q: get("filter").value }));
   get("controls").addEventListener("submit", (event) => event.preventDefault());
   get("grid").tHead.addEventListener("click", (event) => {
     const name = event.target.dataset.sort;
     if (!name) return;
-    state.sort = state.sort === name ? `-${name}` : state.sort === `-${name}` ? "" : name;
-    state.page = 1;
-    draw();
+    change({ sort: state.sort === name ? `-${name}` : state.sort === `-${name}` ? "" : name });
   });
   get("rows").addEventListener("keydown", (event) => {
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];

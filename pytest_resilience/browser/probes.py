@@ -1,0 +1,369 @@
+"""Evidence about a driver session, cheapest first.
+
+Invariant: a probe changes nothing that a test could see, is bounded in time, and answers;
+one that cannot be made is left out, never guessed. Nothing is sent to a session whose
+driver is busy with a command, and nothing through the user's own driver object.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_resilience.browser import endings, latch, processes
+from pytest_resilience.browser.processes import ProcessId
+from pytest_resilience.core.evidence import (
+    ALIVE,
+    BROWSER_PROCESS,
+    BUSY,
+    CLOSED,
+    CRASHED,
+    DEAD,
+    DEVTOOLS,
+    DRIVER_PROCESS,
+    DRIVER_STATUS,
+    EMPTY,
+    ERROR,
+    ERROR_PAGE,
+    GATEWAY,
+    GONE,
+    GPU_PROCESS,
+    GRID,
+    LATCH,
+    LIFELESS,
+    OK,
+    PAGE,
+    REFUSED,
+    RENDERER_PROCESS,
+    SERVER_ERROR,
+    SESSION,
+    SILENT,
+    STOPPED,
+    ZOMBIE,
+    Evidence,
+    ProbeResult,
+)
+
+if TYPE_CHECKING:
+    from pytest_resilience.browser.sessions import DriverSession, FailedStart
+    from pytest_resilience.browser.wire import Reply
+
+#: Seconds a driver or DevTools gets for an answer that needs no work (measured: 1 ms).
+STATUS_LIMIT_S = 0.7
+#: Seconds a grid gets to describe itself.
+GRID_LIMIT_S = 1.5
+#: Share of a processor from which on a renderer counts as busy.
+_BUSY_SHARE = 0.5
+#: Seconds over which the load of renderers is measured where no other probe takes time.
+_LOAD_S = 0.3
+_GATEWAY_STATUSES = frozenset({502, 503, 504})
+_LOST = LIFELESS | {STOPPED}
+_UNREACHABLE = frozenset({REFUSED, SILENT, ERROR})
+
+# Where the page is and how its server answered; a page may have replaced any of these.
+_PAGE_SCRIPT = """
+const entry = (performance.getEntriesByType('navigation') || [])[0] || {};
+const code = document.querySelector('.error-code');
+return [String(location.href), entry.responseStatus || 0, code ? code.textContent : ''];
+"""
+_OF_DEAD_SESSIONS = (
+    "invalid session id",
+    "unable to find session",
+    "disconnected",
+    "not reachable",
+    "from marionette",
+    "without establishing a connection",
+)
+_ERROR_PAGES = ("chrome-error:", "about:neterror", "about:certerror", "about:httpsonlyerror")
+
+
+def probe(session: DriverSession, *, deadline_s: float = 2.0) -> Iterator[ProbeResult]:
+    """Yield what can be found out about `session`, stopping when its fate is settled.
+
+    Args:
+        session: Any session; one that was ended has nothing but its past to tell.
+        deadline_s: Seconds after which no further probe is begun or waited for.
+    """
+    yield from _past(session)
+    if session.closed:
+        return
+    prober = _Prober(session, time.monotonic() + deadline_s)
+    yield from prober.remote() if session.remote else prober.local()
+
+
+def probe_start(failed: FailedStart, *, deadline_s: float = 2.0) -> Iterator[ProbeResult]:
+    """Yield what can be found out about a session that could not be started."""
+    if failed.wire is not None and failed.remote:
+        begun = time.monotonic()
+        reply = failed.wire.ask("GET", "/status", limit_s=min(GRID_LIMIT_S, deadline_s))
+        yield _result(GRID, _grid(reply, None), begun)
+
+
+def is_healthy(session: DriverSession) -> bool:
+    """Return whether `session` can be used, as cheaply as that can be told (2 to 6 ms).
+
+    Leaves the session as it is: even an open alert stays open. A crashed or frozen tab of a
+    Chromium is noticed, a frozen one of a Firefox is not.
+    """
+    if session.closed:
+        return False
+    known = (session.driver_process, session.browser_process)
+    if any(processes.state(process) in _LOST for process in known if process is not None):
+        return False
+    reply = _ask_alert(session, STATUS_LIMIT_S if not session.remote else GRID_LIMIT_S)
+    return _session_answer(reply)[0] == OK
+
+
+def broken(evidence: Evidence) -> bool:
+    """Return whether `evidence` says that its session cannot be used any more."""
+    return (
+        needs_driver(evidence)
+        or evidence.answer(BROWSER_PROCESS) in _LOST
+        or evidence.answer(DEVTOOLS) in (REFUSED, SILENT)
+        or evidence.answer(SESSION) in (CRASHED, DEAD, SILENT, REFUSED)
+        or evidence.answer(GRID) == DEAD
+    )
+
+
+def needs_driver(evidence: Evidence) -> bool:
+    """Return whether `evidence` says that the driver process itself is of no use any more."""
+    return evidence.answer(DRIVER_PROCESS) in _LOST or evidence.answer(DRIVER_STATUS) in (
+        REFUSED,
+        SILENT,
+    )
+
+
+class _Prober:
+    """The probes of one session, each of which leaves its answer for the next ones."""
+
+    def __init__(self, session: DriverSession, deadline: float) -> None:
+        self._session = session
+        self._deadline = deadline
+        self._answers: dict[str, str] = {}
+
+    def local(self) -> Iterator[ProbeResult]:
+        """Ask everything that can be asked of a browser on this machine."""
+        session = self._session
+        yield from self._processes()
+        if not _LOST.isdisjoint(self._answers.values()):
+            return
+        before = set(session.relatives)
+        endings.refresh_relatives(session)
+        roles = {process: processes.role(process) for process in session.relatives}
+        renderers = [process for process, role in roles.items() if role == processes.RENDERER]
+        loads = {process: processes.cpu_seconds(process) for process in renderers}
+        measured = time.monotonic()
+        yield from self._renderers(renderers)
+        yield from self._gpu([p for p, role in roles.items() if role == processes.GPU], before)
+        yield from self._wires()
+        if not _UNREACHABLE.isdisjoint(self._answers.values()):
+            # A signal may have been on its way when the processes were looked at.
+            yield from self._processes()
+        unanswered = self._answers.get(SESSION, SILENT) == SILENT
+        if unanswered and _LOST.isdisjoint(self._answers.values()):
+            yield from self._busy(loads, measured)
+
+    def remote(self) -> Iterator[ProbeResult]:
+        """Ask everything that can be asked of a browser elsewhere."""
+        limit_s = self._limit(GRID_LIMIT_S)
+        begun = time.monotonic()
+        reply = self._session.wire.ask("GET", "/status", limit_s=limit_s)
+        yield self._note(_result(GRID, _grid(reply, self._session.session_id), begun))
+        if self._answers[GRID] not in (*_UNREACHABLE, EMPTY):
+            yield from self._session_and_page()
+
+    def _wires(self) -> Iterator[ProbeResult]:
+        session = self._session
+        # A geckodriver answers nothing at all while a command is stuck in it.
+        if not (session.browser == "firefox" and session.in_flight):
+            yield self._asked(
+                DRIVER_STATUS,
+                lambda limit_s: _reachable(session.wire.ask("GET", "/status", limit_s=limit_s)),
+            )
+        address = _debugger_address(session.capabilities)
+        if address and self._answers.get(DRIVER_STATUS) not in (REFUSED, SILENT):
+            url = f"http://{address}/json/version"
+            yield self._asked(
+                DEVTOOLS,
+                lambda limit_s: _reachable(session.wire.ask_elsewhere(url, limit_s=limit_s)),
+            )
+        if _UNREACHABLE.isdisjoint(self._answers.values()):
+            yield from self._session_and_page()
+
+    def _session_and_page(self) -> Iterator[ProbeResult]:
+        session = self._session
+        if session.in_flight or time.monotonic() >= self._deadline:
+            return
+        alert = ""
+
+        def ask(limit_s: float) -> tuple[str, str]:
+            nonlocal alert
+            reply = _ask_alert(session, limit_s)
+            if reply.good:
+                # A script would make the driver dismiss the alert.
+                alert = str(reply.value)
+                return OK, f"alert open: {alert[:100]}"
+            if _session_answer(reply)[0] != OK:
+                return _session_answer(reply)
+            return _session_answer(_run_script(session, "return 1;", self._limit(limit_s)))
+
+        yield self._asked(SESSION, ask, limit_s=2.0)
+        if self._answers[SESSION] == OK and not alert:
+            yield self._asked(PAGE, lambda s: _page(_run_script(session, _PAGE_SCRIPT, s)))
+
+    def _processes(self) -> Iterator[ProbeResult]:
+        session = self._session
+        if session.browser_process is not None:
+            yield self._process(BROWSER_PROCESS, session.browser_process)
+        if session.driver_process is not None:
+            yield self._process(DRIVER_PROCESS, session.driver_process)
+
+    def _process(self, name: str, process: ProcessId) -> ProbeResult:
+        begun = time.monotonic()
+        return self._note(_result(name, (processes.state(process), f"pid {process.pid}"), begun))
+
+    def _renderers(self, renderers: list[ProcessId]) -> Iterator[ProbeResult]:
+        if renderers:
+            begun = time.monotonic()
+            states = {process.pid: processes.state(process) for process in renderers}
+            yield self._note(_result(RENDERER_PROCESS, _worst(states), begun))
+
+    def _gpu(self, found: list[ProcessId], before: set[ProcessId]) -> Iterator[ProbeResult]:
+        if not found:
+            return
+        begun = time.monotonic()
+        answer, detail = _worst({process.pid: processes.state(process) for process in found})
+        if before.isdisjoint(found):
+            # Chromium replaces a graphics process that died, and the page lost its contexts.
+            detail = f"{detail}, started after the session"
+        yield self._note(_result(GPU_PROCESS, (answer, detail), begun))
+
+    def _busy(self, loads: Mapping[ProcessId, float], since: float) -> Iterator[ProbeResult]:
+        """Say so if a renderer has been computing ever since its load was taken."""
+        if not loads:
+            return
+        begun = time.monotonic()
+        time.sleep(max(0.0, _LOAD_S - (begun - since)))
+        passed = time.monotonic() - since
+        for process, load in loads.items():
+            share = (processes.cpu_seconds(process) - load) / passed
+            if share >= _BUSY_SHARE:
+                detail = f"pid {process.pid}, {share:.0%} of a processor"
+                yield self._note(_result(RENDERER_PROCESS, (BUSY, detail), begun))
+                return
+
+    def _asked(
+        self,
+        name: str,
+        ask: Callable[[float], tuple[str, str]],
+        *,
+        limit_s: float = STATUS_LIMIT_S,
+    ) -> ProbeResult:
+        begun = time.monotonic()
+        return self._note(_result(name, ask(self._limit(limit_s)), begun))
+
+    def _limit(self, wanted_s: float) -> float:
+        return max(0.05, min(wanted_s, self._deadline - time.monotonic()))
+
+    def _note(self, result: ProbeResult) -> ProbeResult:
+        self._answers[result.probe] = result.answer
+        return result
+
+
+def _past(session: DriverSession) -> Iterator[ProbeResult]:
+    fact = session.first_failure
+    if fact is not None:
+        yield ProbeResult(LATCH, latch.label_of(fact), f"{fact.type_name}: {fact.message}"[:300])
+    elif session.closed_by_test:
+        yield ProbeResult(LATCH, CLOSED, "by quit" if session.closed else "its last window")
+
+
+def _worst(states: Mapping[int, str]) -> tuple[str, str]:
+    """Return the state that explains most, and the pids that are in it."""
+    for state in (STOPPED, ZOMBIE, ALIVE):
+        pids = [str(pid) for pid, found in states.items() if found == state]
+        if pids:
+            return state, f"pid {', '.join(pids)}"
+    return GONE, ""
+
+
+def _ask_alert(session: DriverSession, limit_s: float) -> Reply:
+    """Ask for the text of an alert: reaches the page, and changes nothing on it."""
+    return session.wire.ask("GET", f"/session/{session.session_id}/alert/text", limit_s=limit_s)
+
+
+def _run_script(session: DriverSession, script: str, limit_s: float) -> Reply:
+    body = {"script": script, "args": []}
+    path = f"/session/{session.session_id}/execute/sync"
+    return session.wire.ask("POST", path, limit_s=limit_s, body=body)
+
+
+def _session_answer(reply: Reply) -> tuple[str, str]:
+    if reply.answer != OK:
+        return reply.answer, reply.detail
+    if reply.good or reply.error in ("no such alert", "unexpected alert open"):
+        return OK, ""
+    text = f"{reply.error} {reply.detail}".lower()
+    detail = reply.detail or reply.error
+    if "crash" in text:
+        return CRASHED, detail
+    if any(sign in text for sign in _OF_DEAD_SESSIONS):
+        return DEAD, detail
+    if reply.error in ("no such window", "javascript error"):
+        # The session answers; that a window is missing or a script fails is the test's matter.
+        return OK, detail
+    return ERROR, detail
+
+
+def _reachable(reply: Reply) -> tuple[str, str]:
+    if reply.answer == OK and reply.status >= 400:
+        return ERROR, f"HTTP {reply.status} {reply.detail}"
+    return reply.answer, reply.detail
+
+
+def _page(reply: Reply) -> tuple[str, str]:
+    if not reply.good or not isinstance(reply.value, list) or len(reply.value) != 3:
+        return ERROR, reply.detail
+    href, status, code = str(reply.value[0]), reply.value[1], str(reply.value[2]).strip()
+    if href.startswith(_ERROR_PAGES):
+        return ERROR_PAGE, code or href
+    if isinstance(status, int) and status >= 500:
+        answer = GATEWAY if status in _GATEWAY_STATUSES else SERVER_ERROR
+        return answer, f"{status} {href}"
+    return OK, href[:200]
+
+
+def _grid(reply: Reply, session_id: str | None) -> tuple[str, str]:
+    if reply.answer != OK:
+        return reply.answer, reply.detail
+    if not reply.good or not isinstance(reply.value, Mapping):
+        return ERROR, f"HTTP {reply.status} {reply.detail}"
+    nodes = reply.value.get("nodes")
+    if not isinstance(nodes, list):
+        return OK, str(reply.value.get("message", ""))
+    up = [node for node in nodes if node.get("availability") == "UP"]
+    free = sum(1 for slot in _slots(up) if not slot.get("session"))
+    detail = f"{len(up)} of {len(nodes)} nodes up, {free} slots free"
+    if not up:
+        return EMPTY, detail
+    if session_id is None:
+        return (OK if free else BUSY), detail
+    # A node that drains takes no new sessions, but keeps the ones it has.
+    held = [slot["session"].get("sessionId") for slot in _slots(nodes) if slot.get("session")]
+    return (OK if session_id in held else DEAD), detail
+
+
+def _slots(nodes: list[Any]) -> list[Mapping[str, Any]]:
+    return [slot for node in nodes for slot in node.get("slots") or ()]
+
+
+def _debugger_address(capabilities: Mapping[str, Any]) -> str:
+    for value in capabilities.values():
+        if isinstance(value, Mapping) and isinstance(value.get("debuggerAddress"), str):
+            return str(value["debuggerAddress"])
+    return ""
+
+
+def _result(name: str, answer: tuple[str, str], begun: float) -> ProbeResult:
+    return ProbeResult(name, answer[0], answer[1], time.monotonic() - begun)

@@ -1,0 +1,160 @@
+"""Rules about the machine, its devices, workers and databases.
+
+Invariant: an error of the test's own Python code counts here only where its text names
+a shortage or a loss that no product can cause.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pytest_resilience.core import evidence as ev
+from pytest_resilience.core.failures import ErrorType
+from pytest_resilience.core.rule import Rule
+from pytest_resilience.core.rules.words import TIMEOUTS, any_of
+
+_RESOURCE = partial(Rule, error_type=ErrorType.RESOURCE)
+_DATABASES = (
+    "sqlite3.*",
+    "duckdb.*",
+    "_duckdb.*",
+    "psycopg.*",
+    "psycopg2.*",
+    "pymysql.*",
+    "MySQLdb.*",
+    "mysql.*",
+    "sqlalchemy.*",
+    "oracledb.*",
+    "asyncpg.*",
+    "pymongo.*",
+    "redis.*",
+)
+
+RULES = (
+    Rule(
+        name="circuit-refused",
+        error_type=ErrorType.CIRCUIT_OPEN,
+        confidence=0.95,
+        types=("pytest_resilience.*",),
+        message=r"\bcircuit\b.*\b(?:open|isolated)\b",
+        strong=True,
+    ),
+    Rule(
+        name="worker-lost",
+        error_type=ErrorType.WORKER,
+        confidence=0.9,
+        recovery="immediate_retry",
+        message=any_of(
+            r"\bworker ['\"]?gw\d+['\"]? (?:has )?(?:crashed|died|was lost)",
+            r"node down: not properly",
+        ),
+        strong=True,
+    ),
+    _RESOURCE(
+        name="disk-full",
+        confidence=0.85,
+        recovery="environment_reset",
+        types=("builtins.OSError",),
+        message=r"errno 28\]|no space left on device|disk quota exceeded",
+    ),
+    _RESOURCE(
+        name="descriptors-or-memory-used-up",
+        confidence=0.75,
+        types=("builtins.OSError",),
+        message=any_of(
+            r"errno (?:24|23|12)\]",
+            r"too many open files",
+            r"cannot allocate memory",
+        ),
+    ),
+    _RESOURCE(
+        name="no-more-processes",
+        confidence=0.75,
+        types=("builtins.OSError",),
+        origin="subprocess.py:_execute_child",
+        message=r"errno 11\]|resource temporarily unavailable",
+    ),
+    _RESOURCE(
+        name="no-more-processes-for-driver",
+        confidence=0.75,
+        starting=True,
+        types=("builtins.OSError",),
+        message=r"errno 11\]|resource temporarily unavailable",
+    ),
+    _RESOURCE(
+        name="no-more-threads",
+        confidence=0.75,
+        types=("builtins.RuntimeError",),
+        message=r"^can't start new thread",
+    ),
+    _RESOURCE(
+        name="memory-short",
+        confidence=0.75,
+        types=("builtins.MemoryError",),
+        evidence={ev.HOST: {ev.SHORT}},
+    ),
+    _RESOURCE(
+        name="device-out-of-memory",
+        confidence=0.75,
+        types=("builtins.RuntimeError", "torch.*", "tensorflow.*", "jax.*"),
+        message=any_of(
+            r"(?:cuda|hip|mps|device).{0,30}out of memory",
+            r"resource_exhausted",
+        ),
+    ),
+    Rule(
+        name="device-failed",
+        error_type=ErrorType.HARDWARE,
+        confidence=0.7,
+        types=("builtins.RuntimeError", "torch.*", "tensorflow.*", "jax.*"),
+        message=any_of(
+            r"cuda (?:driver )?(?:error|failure)",
+            r"hip error",
+            r"no cuda-capable device",
+            r"nvml",
+        ),
+    ),
+    Rule(
+        name="database-unavailable",
+        error_type=ErrorType.DATABASE,
+        confidence=0.7,
+        types=_DATABASES,
+        message=any_of(
+            r"could not connect",
+            r"connection (?:refused|reset|timed out|to server.{0,200}failed)",
+            r"server closed the connection",
+            r"terminating connection",
+            r"has gone away",
+            r"lost connection",
+            r"too many (?:clients|connections)",
+            r"could not set lock",
+            r"database is locked",
+            r"database system is (?:starting|shutting)",
+            r"error while reading from",
+        ),
+    ),
+    Rule(
+        name="name-service-failed",
+        error_type=ErrorType.NETWORK,
+        confidence=0.5,
+        types=("socket.gaierror", "builtins.OSError"),
+        message=any_of(
+            r"temporary failure in name resolution",
+            r"getaddrinfo (?:failed|eai_again)",
+        ),
+    ),
+    Rule(
+        name="slow-host",
+        error_type=ErrorType.TIMEOUT,
+        confidence=0.7,
+        types=TIMEOUTS,
+        message=any_of(
+            r"from renderer",
+            r"navigation timed out",
+            r"page load",
+            r"navigating to",
+            r"\.(?:goto|reload)\b",
+        ),
+        evidence={ev.HOST: {ev.SHORT}},
+    ),
+)

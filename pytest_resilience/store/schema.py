@@ -1,0 +1,258 @@
+"""The tables of the history, and how an older history becomes a current one.
+
+Invariant: a table has no primary key and no index. Uniqueness is kept by the merge: a
+record is taken in once, because the ledger `ingested` moves in the same transaction
+(spool, last sequence number), and rows of the small tables are merged on their key.
+
+Every table that holds records carries ``spool`` and ``seq`` (which together name one
+record for ever) and ``sid``, the session. Moments are kept twice: ``x_us`` in integer
+microseconds since the epoch, UTC, to calculate with, and ``x``, a TIMESTAMP in UTC
+without a zone, to read. Columns are filled from the payload's key of the same name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: What `schema_version.application` says in a file of ours.
+APPLICATION = "pytest-resilience"
+
+_FIRST = """
+-- Which steps this file has been through; with APPLICATION, what makes the file ours.
+CREATE TABLE schema_version (
+    application VARCHAR,
+    version INTEGER,
+    description VARCHAR,
+    written_by VARCHAR,         -- version of the package that took the step
+    applied TIMESTAMP
+);
+
+-- The ledger: how far each spool has been taken in.
+CREATE TABLE ingested (
+    spool VARCHAR,
+    last_seq BIGINT,
+    records BIGINT,             -- records taken in
+    bad BIGINT,                 -- lines of the spool that were no records
+    ingested_at TIMESTAMP
+);
+
+-- One row per pytest session; "finished" is NULL for one that was killed.
+CREATE TABLE sessions (
+    sid VARCHAR,
+    started TIMESTAMP,
+    finished TIMESTAMP,
+    exit_status INTEGER,
+    project VARCHAR,
+    branch VARCHAR,
+    sha VARCHAR,                -- commit under test
+    ci VARCHAR,                 -- CI system and build, if any
+    shard VARCHAR,
+    host VARCHAR,
+    workers INTEGER,
+    plugin_version VARCHAR,
+    python_version VARCHAR,
+    platform VARCHAR,
+    details JSON,               -- everything said at the start
+    outcome JSON,               -- everything said at the end
+    started_us BIGINT,
+    finished_us BIGINT
+);
+
+-- One row per item and session: its verdict.
+CREATE TABLE test_results (
+    nodeid VARCHAR,
+    verdict VARCHAR,
+    worker VARCHAR,
+    started TIMESTAMP,
+    duration_s DOUBLE,          -- from the first attempt's start, recoveries included
+    reason VARCHAR,
+    attempts INTEGER,
+    started_us BIGINT,
+    sid VARCHAR, spool VARCHAR, seq BIGINT
+);
+
+-- One row per execution of an item.
+CREATE TABLE attempts (
+    nodeid VARCHAR,
+    number INTEGER,             -- from 1
+    outcome VARCHAR,
+    phase VARCHAR,
+    worker VARCHAR,
+    started TIMESTAMP,
+    duration_s DOUBLE,
+    error_id VARCHAR,           -- of `errors`, '' if nothing failed
+    error_type VARCHAR,
+    infrastructure BOOLEAN,
+    severity VARCHAR,
+    exception VARCHAR,
+    message VARCHAR,
+    rule VARCHAR,               -- classification rule that decided
+    confidence DOUBLE,
+    evidence JSON,
+    injected VARCHAR,
+    strategy VARCHAR,           -- recovery that ran after the attempt, '' if none
+    level INTEGER,
+    recovery_s DOUBLE,
+    reason VARCHAR,
+    browser VARCHAR,
+    traceback VARCHAR,
+    started_us BIGINT,
+    sid VARCHAR, spool VARCHAR, seq BIGINT
+);
+
+-- One row per error; a later record of the same error_id completes or changes it.
+CREATE TABLE errors (
+    error_id VARCHAR,
+    error_type VARCHAR,
+    layer VARCHAR,              -- where it happened: product, page, browser, driver, …
+    infrastructure BOOLEAN,     -- whether the error type excuses the product
+    severity VARCHAR,
+    message VARCHAR,
+    exception VARCHAR,
+    nodeid VARCHAR,
+    phase VARCHAR,
+    attempt INTEGER,
+    fixture VARCHAR,
+    command VARCHAR,
+    browser VARCHAR,
+    endpoint VARCHAR,
+    worker VARCHAR,
+    hardware_id VARCHAR,
+    rule VARCHAR,
+    confidence DOUBLE,
+    evidence JSON,
+    retry_count INTEGER,
+    retry_successful BOOLEAN,
+    aggregated_count INTEGER,
+    related_errors JSON,
+    resolution_status VARCHAR,  -- open, retrying, resolved or failed
+    decision VARCHAR,           -- why the attempt was, or was not, followed by another
+    injected VARCHAR,
+    seen TIMESTAMP,
+    seen_us BIGINT,
+    sid VARCHAR, spool VARCHAR, seq BIGINT
+);
+
+-- One row per execution of a recovery strategy. "id" is 63 bits of a hash of (spool, seq):
+-- the same record has the same id on every machine, two records have different ones.
+CREATE TABLE recovery_performance (
+    id BIGINT,
+    strategy_id VARCHAR,
+    strategy_name VARCHAR,
+    error_type VARCHAR,
+    execution_time FLOAT,       -- seconds
+    success BOOLEAN,
+    timestamp TIMESTAMP,
+    hardware_id VARCHAR,
+    affected_tasks INTEGER,
+    recovered_tasks INTEGER,
+    resource_usage JSON,        -- after minus before
+    impact_score FLOAT,         -- 0 none to 1 severe
+    stability_score FLOAT,      -- 0 unstable to 1 stable
+    context JSON,
+    error_id VARCHAR,           -- this and the next ones: from the context
+    nodeid VARCHAR,
+    attempt INTEGER,
+    recovery_level INTEGER,
+    injected VARCHAR,           -- the injected fault that was recovered, '' if a real one
+    learn BOOLEAN,              -- whether a recovery of an injected fault teaches the scores
+    timestamp_us BIGINT,
+    sid VARCHAR, spool VARCHAR, seq BIGINT
+);
+
+-- The weighted score of each strategy for each error type, one row per pair.
+CREATE TABLE strategy_scores (
+    error_type VARCHAR,
+    strategy_id VARCHAR,
+    score FLOAT,
+    last_updated TIMESTAMP,
+    samples INTEGER,
+    metrics JSON                -- the parts of the score, each 0 to 1, and mean seconds
+);
+
+-- Seconds a strategy is given for an error type, one row per pair.
+CREATE TABLE adaptive_timeouts (
+    error_type VARCHAR,
+    strategy_id VARCHAR,
+    timeout FLOAT,
+    last_updated TIMESTAMP
+);
+
+-- How far the recovery of an error has climbed, one row per error.
+CREATE TABLE progressive_recovery (
+    error_id VARCHAR,
+    current_level INTEGER,      -- level of the latest recovery of the error
+    last_updated TIMESTAMP,
+    history JSON                -- its recoveries in order of time
+);
+
+-- One row per change of a circuit's state.
+CREATE TABLE circuit_transitions (
+    circuit VARCHAR,
+    from_state VARCHAR,
+    to_state VARCHAR,
+    reason VARCHAR,
+    failures INTEGER,
+    worker VARCHAR,
+    changed TIMESTAMP,
+    changed_us BIGINT,
+    data JSON,                  -- the whole record
+    sid VARCHAR, spool VARCHAR, seq BIGINT
+);
+
+-- One row per injected fault.
+CREATE TABLE injections (
+    nodeid VARCHAR,
+    attempt INTEGER,
+    failure_type VARCHAR,
+    intensity VARCHAR,
+    seed BIGINT,
+    worker VARCHAR,
+    injected TIMESTAMP,
+    injected_us BIGINT,
+    data JSON,
+    sid VARCHAR, spool VARCHAR, seq BIGINT
+);
+
+-- One row per saved state of a long test; the latest of a (nodeid, name) counts.
+CREATE TABLE checkpoints (
+    nodeid VARCHAR,
+    name VARCHAR,
+    attempt INTEGER,
+    state JSON,
+    worker VARCHAR,
+    saved TIMESTAMP,
+    saved_us BIGINT,
+    sid VARCHAR, spool VARCHAR, seq BIGINT
+);
+
+-- Records of kinds that have no table of their own, kept as they came.
+CREATE TABLE events (
+    kind VARCHAR,
+    worker VARCHAR,
+    happened TIMESTAMP,
+    happened_us BIGINT,
+    data JSON,
+    sid VARCHAR, spool VARCHAR, seq BIGINT
+);
+"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step from a version to the next, taken in one transaction with its record.
+
+    Attributes:
+        version: Of the schema after the step.
+        sql: Statements, separated by semicolons.
+    """
+
+    version: int
+    description: str
+    sql: str
+
+
+#: In order; a step that was released is never changed.
+MIGRATIONS = (Migration(1, "first schema", _FIRST),)
+
+SCHEMA_VERSION = MIGRATIONS[-1].version

@@ -1,0 +1,65 @@
+"""Stand-ins for the ports: time that passes when told, a sink to read, browsers made of nothing.
+
+Invariant: a double does nothing on its own account; whatever it answers, a test said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class FakeClock:
+    """Time that passes only when told to, or while something sleeps."""
+
+    def __init__(self, epoch_us: int = 1_700_000_000_000_000) -> None:
+        self.seconds = 1_000.0
+        self._offset_us = epoch_us - 1_000_000_000
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now_us(self) -> int:
+        return self._offset_us + round(self.seconds * 1_000_000)
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class ListSink:
+    """Keeps what it is given, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def emit(self, kind: str, payload: Mapping[str, Any]) -> None:
+        self.events.append((kind, dict(payload)))
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Return the payloads of all events of `kind`."""
+        return [payload for event, payload in self.events if event == kind]
+
+
+class FakeEnvironment:
+    """Browsers whose restart takes `seconds` of `clock` and then answers, or raises, `answer`."""
+
+    def __init__(
+        self,
+        answer: bool | BaseException = True,
+        *,
+        clock: FakeClock | None = None,
+        seconds: float = 0.0,
+    ) -> None:
+        self._answer = answer
+        self._clock = clock
+        self._seconds = seconds
+        #: The value of `with_driver` of every restart asked for.
+        self.restarts: list[bool] = []
+
+    def restart_browsers(self, *, with_driver: bool) -> bool:
+        self.restarts.append(with_driver)
+        if self._clock is not None:
+            self._clock.sleep(self._seconds)
+        if isinstance(self._answer, BaseException):
+            raise self._answer
+        return self._answer
