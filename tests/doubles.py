@@ -5,7 +5,7 @@ Invariant: a double does nothing on its own account; whatever it answers, a test
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -33,7 +33,10 @@ class ListSink:
         self.events: list[tuple[str, dict[str, Any]]] = []
 
     def emit(self, kind: str, payload: Mapping[str, Any]) -> None:
-        self.events.append((kind, dict(payload)))
+        self.emit_many([(kind, payload)])
+
+    def emit_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        self.events += [(kind, dict(payload)) for kind, payload in events]
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """Return the payloads of all events of `kind`."""

@@ -11,9 +11,9 @@ from importlib import metadata
 
 import click
 
-from pytest_resilience.cli.doctor import doctor
+from pytest_resilience.cli.doctor import doctor_command
 from pytest_resilience.cli.output import ExitCode
-from pytest_resilience.cli.report import report
+from pytest_resilience.cli.report import report_command
 
 __all__ = ["ExitCode", "cli", "main"]
 
@@ -40,8 +40,8 @@ def cli() -> None:
     """Reports of, and checks for, test runs made with pytest --resilience."""
 
 
-cli.add_command(doctor)
-cli.add_command(report)
+cli.add_command(doctor_command)
+cli.add_command(report_command)
 
 
 def main() -> None:

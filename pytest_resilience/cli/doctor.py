@@ -21,10 +21,10 @@ from pytest_resilience.cli.output import (
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-@click.command()
+@click.command("doctor")
 @click.argument("directory", type=click.Path(exists=True, file_okay=False), default=".")
 @format_option
-def doctor(directory: str, form: str) -> None:
+def doctor_command(directory: str, form: str) -> None:
     """Check this machine: packages, browsers, drivers, memory, limits, places to write.
 
     DIRECTORY is where pytest is run. A failed check makes the exit status 1; warnings do not.

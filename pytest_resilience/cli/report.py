@@ -18,7 +18,7 @@ from pytest_resilience.report.summary import Summary
 from pytest_resilience.report.text import plural
 
 
-@click.command()
+@click.command("report")
 @click.argument("summary_file", metavar="SUMMARY.json", type=click.Path())
 @click.option(
     "-o",
@@ -28,7 +28,7 @@ from pytest_resilience.report.text import plural
     show_default=True,
     help="Where to write the page; - is standard output.",
 )
-def report(summary_file: str, output: str) -> None:
+def report_command(summary_file: str, output: str) -> None:
     """Write the HTML report of a run from the file --resilience-json wrote.
 
     SUMMARY.json may be - for standard input. The path of the page goes to standard output.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from pytest_resilience.core.failures import ErrorReport, ErrorType
 from pytest_resilience.core.rule import signature_text
@@ -75,7 +76,8 @@ class ErrorLog:
         self._reports: dict[str, ErrorReport] = {}
         self._folded_into: dict[str, str] = {}
         self._by_fingerprint: dict[str, str] = {}
-        self._roots: dict[str, str] = {}
+        self._root_of_endpoint: dict[str, str] = {}
+        self._root_of_report: dict[str, str] = {}
         self._hooks: list[tuple[ErrorType | None, ErrorHook]] = []
         self._hook_failures: list[str] = []
 
@@ -93,7 +95,7 @@ class ErrorLog:
     @property
     def roots(self) -> tuple[ErrorReport, ...]:
         """Reports that are not explained by another one."""
-        return tuple(report for report in self if self.root_of(report.error_id) is report)
+        return tuple(r for r in self if r.error_id not in self._root_of_report)
 
     def register_error_hook(self, error_type: ErrorType | str, hook: ErrorHook) -> None:
         """Call `hook` with every report of `error_type`, or with every one for ``"*"``.
@@ -115,8 +117,8 @@ class ErrorLog:
         known = self._find(report.error_id)
         if known is not None:
             return known
-        print_ = fingerprint(report.error_type, report.exception, report.message)
-        key = "\n".join([print_, report.context.endpoint if _is_outage(report) else ""])
+        same = fingerprint(report.error_type, report.exception, report.message)
+        key = f"{same} {report.context.endpoint if _is_outage(report) else ''}"
         first = self._open_report(self._by_fingerprint.get(key))
         if first is None:
             self._by_fingerprint[key] = report.error_id
@@ -125,7 +127,8 @@ class ErrorLog:
         else:
             self._folded_into[report.error_id] = first.error_id
             first.aggregated_count += report.aggregated_count
-            self._reference(first, report.error_id)
+            _refer(first, report.error_id)
+            _refer(self.root_of(first.error_id), report.error_id)
         self._call_hooks(report)
         return first
 
@@ -139,16 +142,13 @@ class ErrorLog:
     def root_of(self, error_id: str) -> ErrorReport:
         """Return the report of the cause behind `error_id`; raises KeyError if unknown."""
         report = self.get(error_id)
-        for root_id in self._roots.values():
-            if report.error_id in self._reports[root_id].related_errors:
-                return self._reports[root_id]
-        return report
+        return self._reports[self._root_of_report.get(report.error_id, report.error_id)]
 
     def set_status(self, error_id: str, status: str) -> ErrorReport:
         """Set the resolution status of the report that stands for `error_id`.
 
-        A ``resolved`` or ``failed`` report takes no more errors in: the next one of its
-        kind is a new report.
+        A ``resolved`` report takes no more errors in: the next one of its kind is a new
+        report, and what meets its endpoint then has another root.
 
         Raises:
             KeyError: No error of that id was recorded.
@@ -173,30 +173,31 @@ class ErrorLog:
         if not _is_outage(report):
             return
         endpoint = report.context.endpoint
-        root = self._open_report(self._roots.get(endpoint))
+        root = self._open_report(self._root_of_endpoint.get(endpoint))
         if root is None:
-            self._roots[endpoint] = report.error_id
+            self._root_of_endpoint[endpoint] = report.error_id
             return
-        self._reference(root, report.error_id)
-        self._reference(report, root.error_id)
-
-    @staticmethod
-    def _reference(report: ErrorReport, error_id: str) -> None:
-        if error_id not in report.related_errors:
-            report.related_errors.append(error_id)
+        self._root_of_report[report.error_id] = root.error_id
+        _refer(root, report.error_id)
+        _refer(report, root.error_id)
 
     def _call_hooks(self, report: ErrorReport) -> None:
         for wanted, hook in tuple(self._hooks):
             if wanted not in (None, report.error_type):
                 continue
             try:
-                hook(report)
+                hook(replace(report, related_errors=list(report.related_errors)))
             except Exception as error:  # noqa: BLE001 - a hook must not stop the record
                 self._hook_failures.append(f"{_name(hook)}: {type(error).__name__}: {error}")
 
 
 def _is_outage(report: ErrorReport) -> bool:
     return report.error_type in _OUTAGE_TYPES and bool(report.context.endpoint)
+
+
+def _refer(report: ErrorReport, error_id: str) -> None:
+    if error_id not in report.related_errors:
+        report.related_errors.append(error_id)
 
 
 def _name(hook: ErrorHook) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.report.summary import Summary
+from pytest_resilience.report.text import clean
 
 #: Width of a picture in its own units.
 WIDTH = 1000
@@ -65,7 +66,7 @@ def _pieces(test: TestResult) -> Iterator[tuple[str, float, str]]:
     for attempt in test.attempts:
         yield kind(attempt), max(attempt.duration_s, 0.0), f"attempt {attempt.number}"
         if attempt.recovery_s > 0:
-            yield "recovery", attempt.recovery_s, attempt.strategy
+            yield "recovery", attempt.recovery_s, clean(attempt.strategy)
 
 
 def lanes(summary: Summary) -> list[Lane]:
@@ -79,7 +80,7 @@ def lanes(summary: Summary) -> list[Lane]:
         first = _slot(begin, start, end)
         for index in range(first, max(first, _slot(begin + length, start, end)) + 1):
             lane[index] = max(lane[index], _ORDER.index(name))
-    return [Lane(worker, _spans(slots[worker])) for worker in sorted(slots, key=_natural)[:LANES]]
+    return [Lane(clean(worker), _spans(slots[worker])) for worker in sorted(slots, key=_natural)[:LANES]]
 
 
 def _limits(summary: Summary) -> tuple[float, float]:

@@ -269,7 +269,7 @@ def _row(test: TestResult, limit: int) -> dict[str, Any]:
     }
     if len(test.attempts) != 1 or test.attempts[0].error_type or test.attempts[0].injected:
         row["attempts"] = [_row_attempt(attempt, limit) for attempt in test.attempts]
-        row["bar"] = [[span.kind, span.x, span.width, clean(span.title)] for span in bar(test)]
+        row["bar"] = [[span.kind, span.x, span.width, span.title] for span in bar(test)]
     return {key: value for key, value in row.items() if value}
 
 

@@ -190,7 +190,7 @@ class TestBuiltins:
                 tried=frozenset(name for name in tried if name),
                 max_level=5,
             )
-            tried.append(strategy and strategy.name)
+            tried.append(strategy.name if strategy else None)
         assert tried == LADDERS[label]
 
     @pytest.mark.parametrize("max_level", [1, 2])

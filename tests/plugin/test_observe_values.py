@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import gc
+import itertools
 import json
 import sys
 import weakref
@@ -24,7 +26,7 @@ class ProductError(Exception):
     """Something of the suite's own."""
 
 
-class HandMadeGroup(Exception):
+class HandMadeGroupError(Exception):
     """A group as backports make them: its members stand in ``exceptions``."""
 
     def __init__(self, message: str, exceptions: list[BaseException]) -> None:
@@ -33,9 +35,9 @@ class HandMadeGroup(Exception):
 
 
 Group = Callable[[str, list[Exception]], Exception]
-GROUPS = [pytest.param(HandMadeGroup, id="hand-made")]
+GROUPS = [pytest.param(HandMadeGroupError, id="hand-made")]
 if sys.version_info >= (3, 11):
-    GROUPS.append(pytest.param(ExceptionGroup, id="built-in"))
+    GROUPS.append(pytest.param(builtins.ExceptionGroup, id="built-in"))
 each_group = pytest.mark.parametrize("group", GROUPS)
 
 
@@ -196,19 +198,21 @@ class TestOddities:
         ]
 
     def test_a_group_that_holds_itself_is_walked_once(self) -> None:
-        group = HandMadeGroup("self", [])
+        group = HandMadeGroupError("self", [])
         group.exceptions = (group, group)
-        assert shape(group) == [("raised", "HandMadeGroup")]
+        assert shape(group) == [("raised", "HandMadeGroupError")]
 
     def test_an_exception_met_on_two_ways_is_one_fact(self) -> None:
         shared = OSError()
-        group = HandMadeGroup("two", [caused(ValueError(), shared), caused(KeyError(), shared)])
+        group = HandMadeGroupError(
+            "two", [caused(ValueError(), shared), caused(KeyError(), shared)]
+        )
         assert [name for _, name in shape(group)].count("OSError") == 1
 
     @pytest.mark.parametrize("length", [CHAIN_LIMIT - 1, CHAIN_LIMIT, CHAIN_LIMIT + 1, 2_000])
     def test_a_chain_without_end_is_cut_and_the_outermost_are_kept(self, length: int) -> None:
         errors = [ValueError(number) for number in range(length)]
-        for one, following in zip(errors, errors[1:], strict=False):
+        for one, following in itertools.pairwise(errors):
             one.__cause__ = following
         assert [fact.message for fact in exception_chain(errors[0])] == [
             str(number) for number in range(min(length, CHAIN_LIMIT))

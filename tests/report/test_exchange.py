@@ -182,7 +182,7 @@ def test_values_json_cannot_carry_do_not_break_it(tmp_path: Path) -> None:
             },
             "duration_s",
             id="duration is no number",
-        ),  # fmt: skip
+        ),
         pytest.param({"schema": 1, "tests": [], "details": 3}, "damaged", id="details"),
     ],
 )

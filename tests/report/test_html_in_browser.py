@@ -163,6 +163,7 @@ def test_verdict_buttons_and_tiles_filter(opened: Open, many: Summary) -> None:
     assert pressed.get_attribute("aria-pressed") == "true"
     click(driver, '[data-verdict="recovered"]')
     assert len(names(driver)) == 100
+    driver.execute_script("scrollTo(0, 0)")  # from under the navigation
     click(driver, '.tiles a[href="#verdict=recovered"]')
     fragment(driver, "verdict=recovered")
     assert len(names(driver)) == 25

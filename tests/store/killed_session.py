@@ -2,10 +2,12 @@
 
     killed_session.py FOLDER ACKS SEED RECORDS WHEN
 
-WHEN is ``never``, ``line:N`` (SIGKILL before the Nth line the store executes) or
-``merge:SECONDS`` (SIGKILL that long after the merge's transaction began, which lands
-inside the database). Each record's key is appended to ACKS once `emit` has returned. A
-session that lives prints how many lines the store executed, before and in all.
+WHEN is ``never``, ``line:N`` (SIGKILL before the Nth line the store executes),
+``merge:SECONDS`` (that long after the merge's transaction began, which lands inside the
+database) or ``end:N`` (N lines after the last statement of the transaction, which lands
+around the commit and the removal of the spools). Each record's key is appended to ACKS
+once `emit` has returned. A session that lives prints how many lines the store executed,
+before its merge and in all.
 """
 
 from __future__ import annotations
@@ -35,13 +37,15 @@ class Executioner:
         self.lines = 0
         self._at_line = int(value) if how == "line" else -1
         self._after_s = float(value) if how == "merge" else None
+        self._after_end = int(value) if how == "end" else None
 
     def trace(self, frame: FrameType, event: str, argument: object) -> Any:
         if not frame.f_code.co_filename.startswith(_STORE):
             return None
-        if frame.f_code.co_name == "take_in" and self._after_s is not None:
+        if event == "call" and frame.f_code.co_name == "take_in" and self._after_s is not None:
             threading.Timer(self._after_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
-            self._after_s = None
+        if event == "return" and frame.f_code.co_name == "learn" and self._after_end is not None:
+            self._at_line = self.lines + self._after_end
         if event == "line":
             self.lines += 1
             if self.lines == self._at_line:

@@ -24,12 +24,14 @@ _SESSION = Path(__file__).with_name("killed_session.py")
 
 
 def moments(rng: random.Random, before: int, total: int) -> list[str]:
-    """Return when to kill: while writing, on any line of the merge, inside the database."""
-    writing = [f"line:{rng.randint(1, before)}" for _ in range(KILLS // 6)]
-    inside = [f"merge:{rng.random() * 0.08:.4f}" for _ in range(KILLS // 3)]
-    lines = KILLS - len(writing) - len(inside)
-    merging = [f"line:{rng.randint(before + 1, total)}" for _ in range(lines)]
-    moments = writing + inside + merging
+    """Return when to kill: writing, merging, inside the database, around the commit."""
+    draws = (
+        lambda: f"line:{rng.randint(1, before)}",
+        lambda: f"line:{rng.randint(before + 1, total)}",
+        lambda: f"merge:{rng.random() * 0.08:.4f}",
+        lambda: f"end:{rng.randint(1, 60)}",
+    )
+    moments = [draws[number % len(draws)]() for number in range(KILLS)]
     rng.shuffle(moments)
     return moments
 
@@ -65,7 +67,6 @@ def test_killed_sessions_lose_nothing_and_double_nothing(
             assert process.returncode in (0, -signal.SIGKILL), errors
             killed += process.returncode != 0
     # A kill planned later than the session's own end hits nobody; most must hit.
-    print("KILLED",killed,before,total)
     assert killed >= KILLS / 2
 
     history.merge(orphans(folder / "spool"))

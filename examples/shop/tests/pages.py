@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0  # seconds
 
+# When the page began, once it has come to its end. Asking an element of the old page
+# instead would race with its removal.
+_BIRTH = "return document.readyState === 'complete' ? performance.timeOrigin : null"
+
 
 class Page:
     """Any page of the shop; ``url`` is the shop's address."""
@@ -79,9 +83,10 @@ class Page:
 
     def leave(self, action: Callable[[], None]) -> None:
         """Do what leads to another page, and wait until that page is there."""
-        old = self.one("html")
+        birth = self.driver.execute_script(_BIRTH)
         action()
-        WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(expect.staleness_of(old))
+        wait = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05)
+        wait.until(lambda driver: driver.execute_script(_BIRTH) not in (None, birth))
 
 
 class ProductPage(Page):

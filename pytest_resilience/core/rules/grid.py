@@ -11,7 +11,14 @@ from functools import partial
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
 from pytest_resilience.core.rule import Rule
-from pytest_resilience.core.rules.words import BARE_SESSION_LOST, SESSION_LOST, WIRE, any_of
+from pytest_resilience.core.rules.words import (
+    BARE_SESSION_LOST,
+    NAVIGATION,
+    SCRIPTS,
+    SESSION_LOST,
+    WIRE,
+    any_of,
+)
 
 _HUB = partial(Rule, error_type=ErrorType.COORDINATOR, strong=True)
 _NODE = partial(Rule, error_type=ErrorType.WORKER, strong=True)
@@ -144,6 +151,23 @@ _WIRE = (
         confidence=0.8,
         types=WIRE,
         evidence={ev.GRID: {ev.EMPTY, ev.DEAD}},
+    ),
+    _TEST_CODE(
+        name="script-outlived-client-on-grid",
+        confidence=0.5,
+        types=WIRE,
+        message=r"read timed out",
+        commands=SCRIPTS,
+        evidence={ev.GRID: {ev.OK, ev.BUSY}},
+    ),
+    Rule(
+        name="page-outlived-client-on-grid",
+        error_type=ErrorType.PAGE,
+        confidence=0.5,
+        types=WIRE,
+        message=r"read timed out",
+        commands=NAVIGATION,
+        evidence={ev.GRID: {ev.OK, ev.BUSY}},
     ),
     _HUB(
         name="hub-silent-meanwhile",

@@ -25,6 +25,18 @@ _BROWSER = partial(Rule, error_type=ErrorType.BROWSER, absent=MISTAKES, strong=T
 _RESOURCE = partial(Rule, error_type=ErrorType.RESOURCE, absent=MISTAKES, strong=True)
 _OWN_END = {ev.LATCH: {ev.CLOSED}}
 
+# What ends a session for good; a failed navigation, say, does not.
+_SESSION_KILLERS = (
+    ErrorType.BROWSER,
+    ErrorType.DRIVER,
+    ErrorType.GPU,
+    ErrorType.RESOURCE,
+    ErrorType.HARDWARE,
+    ErrorType.WORKER,
+    ErrorType.COORDINATOR,
+    ErrorType.SYSTEM,
+)
+
 _LATCHED = tuple(
     Rule(
         name=f"session-failed-before-{member.label}",
@@ -35,8 +47,7 @@ _LATCHED = tuple(
         evidence={ev.LATCH: {member.label}},
         strong=True,
     )
-    for member in ErrorType
-    if member.infrastructure or member is ErrorType.TEST_CODE
+    for member in _SESSION_KILLERS
 )
 
 _ENDED_BY_TEST = (
@@ -186,6 +197,16 @@ _DEAD_OR_STOPPED = (
         strong=True,
         evidence={ev.GPU_PROCESS: ev.LIFELESS, ev.BROWSER_PROCESS: {ev.ALIVE}},
         unless={ev.SESSION: {ev.SILENT, ev.CRASHED, ev.DEAD}},
+    ),
+    # The graphics process was replaced, and the page says that it lost its graphics.
+    Rule(
+        name="gpu-replaced",
+        error_type=ErrorType.GPU,
+        confidence=0.7,
+        types=("JavascriptException", "WebDriverException"),
+        message=r"\b(?:web ?gl|web ?gpu|gpu|graphics)\w*\b|(?:context|device)\w* (?:is |was )?lost",
+        evidence={ev.GPU_PROCESS: {ev.ALIVE}},
+        details={ev.GPU_PROCESS: "started after the session"},
     ),
 )
 

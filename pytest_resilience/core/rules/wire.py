@@ -158,7 +158,7 @@ _CUT = (
         error_type=ErrorType.TEST_CODE,
         confidence=0.5,
         remote=False,
-        message=rf"{LOOPBACK}.{{0,100}}/session/.{{0,400}}(?:refused|newconnectionerror|winerror 10061)",
+        message=rf"{LOOPBACK}.{{0,100}}/session/.{{0,400}}(?:newconnectionerror|{_REFUSED})",
     ),
     _wire(
         name="driver-hung-up",
