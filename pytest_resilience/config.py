@@ -214,7 +214,11 @@ def resolve(
         if given is not None:
             base, source, raw = invocation_dir, option.flag, given
         elif option.env in env:
-            base, source, raw = invocation_dir, f"environment variable {option.env}", env[option.env]
+            base, source, raw = (
+                invocation_dir,
+                f"environment variable {option.env}",
+                env[option.env],
+            )
         elif ini.get(option.name) is not None:
             base, source, raw = rootdir, f"ini key {option.ini}", ini[option.name]
         else:

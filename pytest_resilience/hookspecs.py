@@ -26,7 +26,7 @@ def pytest_resilience_event(kind: str, payload: Mapping[str, Any]) -> None:
 
 
 @pytest.hookspec
-def pytest_resilience_classify(config: pytest.Config) -> Sequence[Rule] | None:  # type: ignore[empty-body]
+def pytest_resilience_classify(config: pytest.Config) -> Sequence[Rule] | None:
     """Return classification rules to be asked before the built-in ones, in order.
 
     Called once, when the session starts.

@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+Record = TypeVar("Record")
 
 # Kinds of spool records.
 SESSION_STARTED = "session_started"
@@ -162,6 +164,6 @@ def _plain(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-def _known(cls: type[Any], data: Mapping[str, Any]) -> Any:
-    names = {f.name for f in dataclasses.fields(cls)}
+def _known(cls: type[Record], data: Mapping[str, Any]) -> Record:
+    names = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     return cls(**{key: value for key, value in data.items() if key in names})

@@ -78,7 +78,7 @@ class AttemptLoop:
             _drop_instance(item)
             self._timeouts.rearm(item)
         if case.failures is None and _simply_passed(reports):
-            self._recorder.passed(nodeid, *reports, self._worker)
+            self._recorder.passed(nodeid, reports, self._worker)
         else:
             self._recorder.settled(nodeid, reports, case.superseded, self._worker)
         ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
@@ -124,9 +124,7 @@ class AttemptLoop:
                 item._request = False
                 item.funcargs = None
 
-    def _phase(
-        self, case: Case, when: Any, run: Callable[[], object]
-    ) -> tuple[Call, Report]:
+    def _phase(self, case: Case, when: Any, run: Callable[[], object]) -> tuple[Call, Report]:
         call = pytest.CallInfo.from_call(run, when=when, reraise=self._reraise)
         return call, case.ihook.pytest_runtest_makereport(item=case.item, call=call)
 

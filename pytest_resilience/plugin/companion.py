@@ -67,7 +67,7 @@ class Companion:
         pending = self._pending.pop(item, None)
         if pending is not None:
             self._desk.recover(case, *pending)
-        self._desk.begin(case)
+        case.mark = self._desk.mark()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

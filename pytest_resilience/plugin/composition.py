@@ -256,4 +256,3 @@ class WorkerInput:
     def pytest_configure_node(self, node: Any) -> None:
         """Pass the session id to a worker about to start."""
         node.workerinput[_WORKER_INPUT] = self._session_id
-

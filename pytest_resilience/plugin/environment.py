@@ -82,7 +82,8 @@ class BrowserEnvironment:
         A local driver serves one session, so its process goes with the session whether
         or not that is asked for.
         """
-        return all([self._replace(session) for session in self._scene.broken])
+        replaced = [self._replace(session) for session in self._scene.broken]
+        return all(replaced)
 
     def drop_failed_fixtures(self, fixturenames: Sequence[str]) -> None:
         """Let those of the named fixtures whose set-up failed be set up again."""

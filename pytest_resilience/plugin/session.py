@@ -222,8 +222,10 @@ class SessionReport:
         from pytest_resilience.report.html import write_html
 
         # The JSON comes last, so that it tells of a report that could not be written.
-        targets = (("report", self._settings.report, write_html),
-                   ("json", self._settings.json, write_json))
+        targets = (
+            ("report", self._settings.report, write_html),
+            ("json", self._settings.json, write_json),
+        )
         for name, path, write in targets:
             if path is None:
                 continue

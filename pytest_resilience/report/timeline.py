@@ -80,7 +80,9 @@ def lanes(summary: Summary) -> list[Lane]:
         first = _slot(begin, start, end)
         for index in range(first, max(first, _slot(begin + length, start, end)) + 1):
             lane[index] = max(lane[index], _ORDER.index(name))
-    return [Lane(clean(worker), _spans(slots[worker])) for worker in sorted(slots, key=_natural)[:LANES]]
+    return [
+        Lane(clean(worker), _spans(slots[worker])) for worker in sorted(slots, key=_natural)[:LANES]
+    ]
 
 
 def _limits(summary: Summary) -> tuple[float, float]:

@@ -76,6 +76,8 @@ def main(folder: Path, acks: Path, seed: int, records: int, when: str) -> None:
             }
             spool.emit("recovery", record)
         os.write(acknowledged, f"{key}\n".encode())
+        # Long enough alive for the others' merges to come across this spool.
+        time.sleep(rng.random() * 0.03)
     spool.close()
     before = executioner.lines
     History(folder / "history.duckdb").merge(orphans(folder / "spool"), lock_timeout_s=60)

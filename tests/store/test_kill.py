@@ -29,7 +29,7 @@ def moments(rng: random.Random, before: int, total: int) -> list[str]:
         lambda: f"line:{rng.randint(1, before)}",
         lambda: f"line:{rng.randint(before + 1, total)}",
         lambda: f"merge:{rng.random() * 0.08:.4f}",
-        lambda: f"end:{rng.randint(1, 60)}",
+        lambda: f"end:{rng.randint(1, 36)}",
     )
     moments = [draws[number % len(draws)]() for number in range(KILLS)]
     rng.shuffle(moments)

@@ -162,8 +162,8 @@ _WIRE = (
     ),
     Rule(
         name="page-outlived-client-on-grid",
-        error_type=ErrorType.PAGE,
-        confidence=0.5,
+        error_type=ErrorType.NETWORK,
+        confidence=0.4,
         types=WIRE,
         message=r"read timed out",
         commands=NAVIGATION,
