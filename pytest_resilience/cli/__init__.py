@@ -11,6 +11,7 @@ from importlib import metadata
 
 import click
 
+from pytest_resilience.cli.diagnose import diagnose_command
 from pytest_resilience.cli.doctor import doctor_command
 from pytest_resilience.cli.output import ExitCode
 from pytest_resilience.cli.report import report_command
@@ -37,9 +38,10 @@ def _version() -> str:
     message=f"%(prog)s %(version)s (Python {platform.python_version()})",
 )
 def cli() -> None:
-    """Reports of, and checks for, test runs made with pytest --resilience."""
+    """Diagnoses, reports and checks for test runs made with pytest --resilience."""
 
 
+cli.add_command(diagnose_command)
 cli.add_command(doctor_command)
 cli.add_command(report_command)
 
