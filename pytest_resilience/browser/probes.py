@@ -51,9 +51,11 @@ if TYPE_CHECKING:
 
 #: Seconds a driver or DevTools gets for an answer that needs no work (measured: 1 ms).
 STATUS_LIMIT_S = 0.7
+#: Seconds a session gets for a script that does nothing (measured: 6 ms).
+SESSION_LIMIT_S = 2.0
 #: Seconds a grid gets to describe itself.
 GRID_LIMIT_S = 1.5
-#: Share of a processor from which on a renderer counts as busy.
+#: Share of the time from which on a renderer that computes counts as busy.
 _BUSY_SHARE = 0.5
 #: Seconds over which the load of renderers is measured where no other probe takes time.
 _LOAD_S = 0.3
@@ -75,6 +77,7 @@ _OF_DEAD_SESSIONS = (
     "from marionette",
     "without establishing a connection",
 )
+_ALERT_OPEN = "alert open"
 _ERROR_PAGES = ("chrome-error:", "about:neterror", "about:certerror", "about:httpsonlyerror")
 
 
@@ -152,7 +155,7 @@ class _Prober:
         endings.refresh_relatives(session)
         roles = {process: processes.role(process) for process in session.relatives}
         renderers = [process for process, role in roles.items() if role == processes.RENDERER]
-        loads = {process: processes.cpu_seconds(process) for process in renderers}
+        loads = {process: processes.demand_seconds(process) for process in renderers}
         measured = time.monotonic()
         yield from self._renderers(renderers)
         yield from self._gpu([p for p, role in roles.items() if role == processes.GPU], before)
@@ -160,8 +163,11 @@ class _Prober:
         if not _UNREACHABLE.isdisjoint(self._answers.values()):
             # A signal may have been on its way when the processes were looked at.
             yield from self._processes()
-        unanswered = self._answers.get(SESSION, SILENT) == SILENT
-        if unanswered and _LOST.isdisjoint(self._answers.values()):
+        if not _LOST.isdisjoint(self._answers.values()):
+            return
+        if self._answers.get(DRIVER_STATUS) not in (REFUSED, SILENT):
+            yield from self._session_and_page()
+        if self._answers.get(SESSION, SILENT) == SILENT:
             yield from self._busy(loads, measured)
 
     def remote(self) -> Iterator[ProbeResult]:
@@ -182,34 +188,30 @@ class _Prober:
                 lambda limit_s: _reachable(session.wire.ask("GET", "/status", limit_s=limit_s)),
             )
         address = _debugger_address(session.capabilities)
-        if address and self._answers.get(DRIVER_STATUS) not in (REFUSED, SILENT):
+        if address:
             url = f"http://{address}/json/version"
             yield self._asked(
                 DEVTOOLS,
                 lambda limit_s: _reachable(session.wire.ask_elsewhere(url, limit_s=limit_s)),
             )
-        if _UNREACHABLE.isdisjoint(self._answers.values()):
-            yield from self._session_and_page()
 
     def _session_and_page(self) -> Iterator[ProbeResult]:
         session = self._session
         if session.in_flight or time.monotonic() >= self._deadline:
             return
-        alert = ""
 
         def ask(limit_s: float) -> tuple[str, str]:
-            nonlocal alert
             reply = _ask_alert(session, limit_s)
             if reply.good:
                 # A script would make the driver dismiss the alert.
-                alert = str(reply.value)
-                return OK, f"alert open: {alert[:100]}"
+                return OK, f"{_ALERT_OPEN}: {str(reply.value)[:100]}"
             if _session_answer(reply)[0] != OK:
                 return _session_answer(reply)
             return _session_answer(_run_script(session, "return 1;", self._limit(limit_s)))
 
-        yield self._asked(SESSION, ask, limit_s=2.0)
-        if self._answers[SESSION] == OK and not alert:
+        asked = self._asked(SESSION, ask, limit_s=SESSION_LIMIT_S)
+        yield asked
+        if asked.answer == OK and not asked.detail.startswith(_ALERT_OPEN):
             yield self._asked(PAGE, lambda s: _page(_run_script(session, _PAGE_SCRIPT, s)))
 
     def _processes(self) -> Iterator[ProbeResult]:
@@ -247,9 +249,9 @@ class _Prober:
         time.sleep(max(0.0, _LOAD_S - (begun - since)))
         passed = time.monotonic() - since
         for process, load in loads.items():
-            share = (processes.cpu_seconds(process) - load) / passed
+            share = (processes.demand_seconds(process) - load) / passed
             if share >= _BUSY_SHARE:
-                detail = f"pid {process.pid}, {share:.0%} of a processor"
+                detail = f"pid {process.pid}, {share:.0%} of the time"
                 yield self._note(_result(RENDERER_PROCESS, (BUSY, detail), begun))
                 return
 
@@ -323,8 +325,11 @@ def _reachable(reply: Reply) -> tuple[str, str]:
 
 
 def _page(reply: Reply) -> tuple[str, str]:
-    if not reply.good or not isinstance(reply.value, list) or len(reply.value) != 3:
-        return ERROR, reply.detail
+    if not reply.good:
+        answer, detail = _session_answer(reply)
+        return (ERROR if answer == OK else answer), detail
+    if not isinstance(reply.value, list) or len(reply.value) != 3:
+        return ERROR, str(reply.value)[:100]
     href, status, code = str(reply.value[0]), reply.value[1], str(reply.value[2]).strip()
     if href.startswith(_ERROR_PAGES):
         return ERROR_PAGE, code or href

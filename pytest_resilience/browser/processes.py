@@ -7,7 +7,6 @@ whose creation time has changed: it belongs to somebody else by now.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -148,11 +147,22 @@ def role(process: ProcessId) -> str:
     return ""
 
 
-def cpu_seconds(process: ProcessId) -> float:
-    """Return the CPU seconds `process` has used so far, 0 if it is gone."""
+def demand_seconds(process: ProcessId) -> float:
+    """Return the seconds the main thread of `process` has run, or waited for a processor.
+
+    Its growth tells a thread that computes from one that is idle, however crowded the
+    machine is. Where the system does not count the waiting, only the running is returned;
+    0 if the process is gone.
+    """
     found = _resolve(process)
     if found is None:
         return 0.0
+    try:
+        with open(f"/proc/{process.pid}/schedstat", encoding="ascii") as counters:
+            running_ns, waiting_ns, _slices = counters.read().split()
+        return (int(running_ns) + int(waiting_ns)) / 1e9
+    except (OSError, ValueError):
+        pass
     try:
         times = found.cpu_times()
     except (psutil.Error, OSError):
@@ -206,12 +216,6 @@ def reap_child(child: subprocess.Popen[bytes] | None) -> None:
                 stream.close()
             except OSError:
                 continue
-
-
-def resume(process: ProcessId) -> None:
-    """Let a stopped process go on."""
-    if _resolve(process) is not None and hasattr(signal, "SIGCONT"):
-        os.kill(process.pid, signal.SIGCONT)
 
 
 def _resolve(process: ProcessId) -> psutil.Process | None:

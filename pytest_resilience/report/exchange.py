@@ -91,7 +91,7 @@ def _summary(data: Mapping[str, Any]) -> Summary:
     extras += [{}] * (len(tests) - len(extras))
     return Summary(
         session=_read(SessionInfo, data.get("session") or {}),
-        tests=[_read_test(test, extra) for test, extra in zip(tests, extras)],  # noqa: B905
+        tests=[_read_test(test, extra) for test, extra in zip(tests, extras, strict=False)],
         recoveries=[
             _read(RecoveryPerformanceRecord, record) for record in details.get("recoveries") or []
         ],
@@ -153,8 +153,7 @@ def _read_test(data: Mapping[str, Any], extra: Mapping[str, Any]) -> TestResult:
     extras += [{}] * (len(attempts) - len(extras))
     test: TestResult = _read(TestResult, {**extra, **data, "attempts": None})
     test.attempts = [
-        _read(Attempt, {**more, **attempt})
-        for attempt, more in zip(attempts, extras)  # noqa: B905
+        _read(Attempt, {**more, **attempt}) for attempt, more in zip(attempts, extras, strict=False)
     ]
     return test
 

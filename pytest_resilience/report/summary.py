@@ -16,7 +16,9 @@ from pytest_resilience.core.failures import Verdict
 from pytest_resilience.report.text import headline
 
 # Addresses, ids, ports, pids and times: what differs between two cases of one error.
-_VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}(?:-[0-9a-f]{4,})*\b|\d+(?:[.:]\d+)*", re.I)
+_VARYING = re.compile(
+    r"0x[0-9a-f]+|\b(?=[a-f]*\d)[0-9a-f]{6,}(?:-[0-9a-f]{4,})*\b|\d+(?:[.:]\d+)*", re.I
+)
 
 
 @dataclass(slots=True)
@@ -59,6 +61,7 @@ class ErrorGroup:
 
     Attributes:
         message: The message, with ``*`` in place of what varies.
+        example: The message of the first of them, as it was.
         count: Failed attempts.
         injected: How many of them were injected on purpose.
         tests: Node ids touched, each once, in order of appearance.
@@ -69,6 +72,7 @@ class ErrorGroup:
     rule: str
     message: str
     infrastructure: bool
+    example: str
     count: int = 0
     injected: int = 0
     tests: list[str] = field(default_factory=list)
@@ -190,7 +194,9 @@ class Summary:
         for test, attempt in self._attempts():
             if attempt.error_type:
                 key = (attempt.error_type, attempt.rule, normalised(attempt.message))
-                group = groups.setdefault(key, ErrorGroup(*key, attempt.infrastructure))
+                group = groups.get(key) or groups.setdefault(
+                    key, ErrorGroup(*key, attempt.infrastructure, headline(attempt.message, 160))
+                )
                 _count(group, test, attempt)
         return sorted(groups.values(), key=lambda group: -group.count)
 
@@ -229,7 +235,7 @@ def _superseded(attempt: Attempt) -> bool:
 def _count(group: ErrorGroup, test: TestResult, attempt: Attempt) -> None:
     group.count += 1
     group.injected += bool(attempt.injected)
-    if test.nodeid not in group.tests:
+    if group.tests[-1:] != [test.nodeid]:
         group.tests.append(test.nodeid)
         group.recovered += test.verdict == Verdict.RECOVERED.value
 

@@ -175,9 +175,7 @@ def _card(test: TestResult, limit: int, anchor: str) -> dict[str, Any]:
         "file": file,
         "name": name,
         "verdict": test.verdict if test.verdict in _KNOWN else "skipped",
-        "worker": clean(test.worker),
-        "duration": seconds(test.duration_s),
-        "tries": plural(len(test.attempts), "attempt"),
+        "meta": _meta(test),
         "reason": clip(clean(test.reason), limit),
         "why": f"{clean(first.error_type)}: {headline(first.message, 140)}" if first else "",
         "how": _how(test),
@@ -196,6 +194,13 @@ def _advice(test: TestResult, first: Attempt | None) -> str:
     if test.verdict not in (Verdict.UNRECOVERED.value, Verdict.BLOCKED.value):
         return ""
     return advice(first.error_type if first else ErrorType.CIRCUIT_OPEN.label)
+
+
+def _meta(test: TestResult) -> str:
+    if not test.attempts:
+        return "never started"
+    tries = plural(len(test.attempts), "attempt")
+    return f"{tries} · {seconds(test.duration_s)} · {clean(test.worker)}"
 
 
 def _how(test: TestResult) -> str:
@@ -303,7 +308,7 @@ def _errors(summary: Summary) -> dict[str, Any]:
             "error_type": clean(group.error_type),
             "infrastructure": group.infrastructure,
             "rule": clean(group.rule),
-            "message": group.message,
+            "message": group.message if group.count > 1 else group.example,
             "count": group.count,
             "injected": group.injected,
             "tests": [clip(clean(nodeid), 300) for nodeid in group.tests[:5]],

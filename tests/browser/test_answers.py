@@ -173,6 +173,11 @@ def test_a_page_tells_whether_its_server_answered(value: object, answer: str, de
 
 def test_a_page_that_does_not_tell_is_an_error() -> None:
     assert probes._page(Reply("ok", 500, {}, error="javascript error"))[0] == "error"
+    assert probes._page(Reply("ok", 200, None))[0] == "error"
+
+
+def test_a_page_that_crashed_in_between_says_so() -> None:
+    assert probes._page(Reply("ok", 500, {}, error="tab crashed"))[0] == "crashed"
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,13 @@ def test_helpers_of_browsers_are_known_by_their_arguments(
     assert eventually(lambda: processes.role(process) == expected)
 
 
-def test_the_time_a_process_computes_is_counted(start: Start, eventually: Eventually) -> None:
-    process = identity(start("while True: pass").pid)
-    assert eventually(lambda: processes.cpu_seconds(process) > 0.05)
-    assert processes.cpu_seconds(process._replace(created=1.0)) == 0.0
+def test_a_process_that_computes_demands_time_and_an_idle_one_does_not(
+    start: Start, eventually: Eventually
+) -> None:
+    busy, idle = identity(start("while True: pass").pid), identity(start(SLEEPER).pid)
+
+    def outpaces() -> bool:
+        return processes.demand_seconds(busy) > 5 * processes.demand_seconds(idle) + 0.2
+
+    assert eventually(outpaces)
+    assert processes.demand_seconds(busy._replace(created=1.0)) == 0.0

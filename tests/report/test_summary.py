@@ -47,6 +47,7 @@ def test_errors_that_differ_in_numbers_only_are_one_group(
         2,
     )
     assert group.message == "refused by localhost:* at *"
+    assert group.example == messages[0]
 
 
 def test_errors_with_different_rules_stay_apart(died: Callable[..., Attempt]) -> None:
@@ -113,6 +114,7 @@ def test_green_session_had_no_incident() -> None:
 def test_normalised_message_is_one_line() -> None:
     """Only the first line counts, without what varies."""
     assert normalised("pid 4711 died\nsession 12") == "pid * died"
+    assert normalised("/session/9f2c1f faded at 12:30") == "/session/* faded at *"
 
 
 @pytest.mark.parametrize("member", ErrorType, ids=lambda member: member.label)

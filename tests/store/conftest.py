@@ -62,6 +62,12 @@ def filled(new_spool: Callable[..., Spool]) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def path(filled: Callable[..., Path]) -> Path:
+    """A closed spool with three attempts."""
+    return filled(*[("attempt", {"nodeid": str(n)}) for n in range(3)])
+
+
+@pytest.fixture
 def start() -> Callable[..., subprocess.Popen[str]]:
     """Start Python on some code or file, with the package under test importable."""
     root = Path(pytest_resilience.__file__).parent.parent

@@ -16,7 +16,8 @@ from pytest_resilience.store.spool import orphans
 
 #: Kills in one run of the test; a benchmark may ask for more.
 KILLS = int(os.environ.get("STORE_KILLS", "24"))
-RECORDS = 12
+#: Fewest and most records of a session; the short ones merge while the long ones write.
+RECORDS = (4, 24)
 #: Sessions that run at the same time and compete for the same orphans.
 AT_ONCE = 3
 
@@ -48,7 +49,7 @@ def test_killed_sessions_lose_nothing_and_double_nothing(
     acks = tmp_path / "acks"
 
     def session(number: int, when: str) -> subprocess.Popen[str]:
-        return start(_SESSION, folder, acks, seed + number, RECORDS, when)
+        return start(_SESSION, folder, acks, seed + number, rng.randint(*RECORDS), when)
 
     # Twice, because only the first one builds the database.
     for number in (0, -1):

@@ -10,7 +10,7 @@ from functools import partial
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
 from pytest_resilience.core.rule import Rule
-from pytest_resilience.core.rules.words import BARE_SESSION_LOST, BROWSER, SESSION_LOST, any_of
+from pytest_resilience.core.rules.words import BROWSER, any_of
 
 _BROWSER = partial(Rule, error_type=ErrorType.BROWSER, strong=True)
 _GPU = partial(Rule, error_type=ErrorType.GPU, strong=True)
@@ -112,15 +112,6 @@ _PROCESS = (
             r"(?:target|page|context|browser|session).{0,40}(?:has been |was )?closed",
             r"browser.{0,20}disconnected",
         ),
-    ),
-    # geckodriver's words once it holds no session: after a crash, or after the test's own end.
-    _BROWSER(
-        name="session-gone-with-browser",
-        confidence=0.6,
-        types=SESSION_LOST,
-        message=BARE_SESSION_LOST,
-        evidence={ev.BROWSER_PROCESS: ev.LIFELESS},
-        unless={ev.LATCH: {ev.CLOSED}},
     ),
 )
 

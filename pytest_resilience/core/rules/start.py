@@ -231,6 +231,7 @@ _PROCESS = (
     Rule(
         name="browser-not-reachable-at-start",
         error_type=ErrorType.BROWSER,
+        starting=True,
         confidence=0.6,
         recovery="driver_restart",
         strong=True,
