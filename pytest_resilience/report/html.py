@@ -14,6 +14,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from pytest_resilience.exceptions import ReportError
 from pytest_resilience.report.files import write_whole
 from pytest_resilience.report.summary import Summary
 from pytest_resilience.report.view import page, table
@@ -28,9 +29,17 @@ def write_html(
     """Write the page to `path`, whole or not at all.
 
     :param option: The option `path` came from, for the error message.
-    :raises ReportError: If the file cannot be written.
+    :raises ReportError: If the page cannot be made or the file cannot be written.
     """
-    write_whole(path, render(summary).encode("utf-8"), option=option)
+    try:
+        data = render(summary).encode("utf-8")
+    except Exception as error:
+        # A fault of ours must not end the session whose page this is.
+        raise ReportError(
+            f"{option}: the page could not be made ({type(error).__name__}: {error}); "
+            "please report this, with the file of --resilience-json"
+        ) from error
+    write_whole(path, data, option=option)
 
 
 def render(summary: Summary) -> str:

@@ -294,6 +294,21 @@ def test_page_is_written_whole(summary: Summary, tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == render(summary)
 
 
+def test_a_fault_of_ours_is_a_report_error(
+    summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that cannot be made is an error the session survives; the old page stays."""
+
+    def broken(summary: Summary) -> str:
+        raise ZeroDivisionError("oops")
+
+    (tmp_path / "report.html").write_text("old")
+    monkeypatch.setattr("pytest_resilience.report.html.render", broken)
+    with pytest.raises(ReportError, match=r"ZeroDivisionError: oops"):
+        write_html(summary, tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text() == "old"
+
+
 def test_unwritable_page_names_its_option(summary: Summary, tmp_path: Path) -> None:
     """The message names the option the path came from."""
     (tmp_path / "file").write_text("")
