@@ -31,7 +31,8 @@ class Option:
         choices: Valid values of a ``choice``.
         minimum: Smallest valid number.
         maximum: Largest valid number, None for no limit.
-        negative_flag: Flag that sets the option to None, or turns a flag off.
+        negative_flag: Flag that sets the option to None; in an ini file and in the
+            environment, the word ``none`` does.
         metavar: What stands for the value in the help.
     """
 
@@ -64,7 +65,7 @@ class Option:
         if self.kind == "flag":
             return "true or false"
         if self.kind == "path":
-            return "a path to a file"
+            return "a path to a file, or none" if self.negative_flag else "a path to a file"
         noun = "a whole number" if self.kind == "int" else "a number of seconds"
         if self.maximum is None:
             return f"{noun}, {self.minimum:g} or more"
@@ -234,6 +235,8 @@ def check(option_name: str, raw: Any, source: str) -> Any:
         ConfigurationError: It is not one.
     """
     option = next(option for option in OPTIONS if option.name == option_name)
+    if raw is None:
+        raise ConfigurationError(f"{source}: None is not valid; expected {option.valid}.")
     return _parse(option, raw, source, Path())
 
 
@@ -244,7 +247,7 @@ def nearest(name: str, valid: Sequence[str]) -> str:
 
 
 def _parse(option: Option, raw: Any, source: str, base: Path) -> Any:
-    if raw is None or (raw is False and option.negative_flag):
+    if raw is None or (option.negative_flag and _switched_off(raw)):
         return None
     parser: Callable[[Option, Any], Any] = _PARSERS[option.kind]
     try:
@@ -255,6 +258,10 @@ def _parse(option: Option, raw: Any, source: str, base: Path) -> Any:
             f"{source}: {raw!r} is not valid; expected {option.valid}.{hint}"
         ) from None
     return base / value if isinstance(value, Path) else value
+
+
+def _switched_off(raw: Any) -> bool:
+    return raw is False or (isinstance(raw, str) and raw.strip().lower() in ("none", "off"))
 
 
 def _flag(_option: Option, raw: Any) -> bool:
@@ -269,9 +276,10 @@ def _flag(_option: Option, raw: Any) -> bool:
 
 
 def _choice(option: Option, raw: Any) -> str:
-    if raw not in option.choices:
+    word = str(raw).strip().lower()
+    if word not in option.choices:
         raise ValueError(raw)
-    return str(raw)
+    return word
 
 
 def _number(option: Option, raw: Any) -> float:

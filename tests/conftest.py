@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["pytester"]
+
+# Machines differ, and a slow one is no finding.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 
 @dataclass

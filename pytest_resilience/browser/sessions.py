@@ -31,14 +31,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Seconds a `quit` may take before its processes are killed. A clean one needs less than 3.
-QUIT_LIMIT_S = 10.0
+#: Seconds a `quit` may take before its processes are killed. A clean one needs less than 3,
+#: but selenium waits up to 10 for an open BiDi connection of its own.
+QUIT_LIMIT_S = 15.0
 #: Ended sessions that are remembered, so that a failure can still be laid to them.
 _ENDED_KEPT = 32
 
 # Commands that only a living page can answer; the others also work on a crashed tab.
 _PROOFS_OF_LIFE = frozenset({"get", "refresh", "findElement", "findElements", "w3cExecuteScript"})
 _QUIT, _CLOSE_WINDOW, _SET_TIMEOUTS = "quit", "close", "setTimeouts"
+#: Commands whose answer changes more than what is in flight.
+TELLING_ANSWERS = frozenset({_CLOSE_WINDOW, _SET_TIMEOUTS})
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -143,8 +146,10 @@ class DriverSession:
             self.closed = True
 
     def answered(self, command: str, parameters: dict[str, Any], response: Any) -> None:
-        """Note that `command` was answered well."""
-        self.in_flight = ""
+        """Note that `command` was answered well.
+
+        Need not be called, if nothing failed before and it is not in `TELLING_ANSWERS`.
+        """
         if self.first_failure is not None and command in _PROOFS_OF_LIFE:
             self.first_failure = None
         if command == _SET_TIMEOUTS:
@@ -155,7 +160,6 @@ class DriverSession:
 
     def failed(self, error: BaseException) -> None:
         """Note that the command in flight raised `error`."""
-        self.in_flight = ""
         if self.first_failure is None and not (self.closed or self.closed_by_test):
             fact = latch.fact_of(error)
             if latch.is_worth_keeping(fact):
@@ -208,7 +212,8 @@ class SessionRegistry:
         self.quit_limit_s = quit_limit_s
         self._mark = 0
         self._pid = os.getpid()
-        self._by_driver: dict[int, DriverSession] = {}
+        #: Sessions by the `id` of their driver object, while that exists.
+        self.by_driver: dict[int, DriverSession] = {}
         self._sessions: list[DriverSession] = []
         self._ended: deque[DriverSession] = deque(maxlen=_ENDED_KEPT)
         self._failed_starts: deque[FailedStart] = deque(maxlen=_ENDED_KEPT)
@@ -231,7 +236,7 @@ class SessionRegistry:
 
     def session_of(self, driver: object) -> DriverSession | None:
         """Return the session that `driver` has or had last."""
-        return self._by_driver.get(id(driver))
+        return self.by_driver.get(id(driver))
 
     def opened(self, driver: WebDriver, requested: dict[str, Any] | None) -> DriverSession | None:
         """Take in the session that `driver` has just got, None if it cannot be understood."""
@@ -260,7 +265,7 @@ class SessionRegistry:
         endings.clear_failed_start(failed)
 
     def _remember(self, driver: WebDriver, session: DriverSession) -> None:
-        key, by_driver = id(driver), self._by_driver
+        key, by_driver = id(driver), self.by_driver
 
         def collected(_reference: object) -> None:
             # The id may be another driver's by now only after this was called.
@@ -294,9 +299,9 @@ class SessionRegistry:
         for kept in (self._sessions, self._ended):
             with contextlib.suppress(ValueError):
                 kept.remove(session)
-        for key, known in list(self._by_driver.items()):
+        for key, known in list(self.by_driver.items()):
             if known is session:
-                del self._by_driver[key]
+                del self.by_driver[key]
 
     # Ending
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 _DRIVER_MODULE = "selenium.webdriver.remote.webdriver"
 _SERVICE_MODULE = "selenium.webdriver.common.service"
-_NEW_SESSION, _SET_TIMEOUTS = "newSession", "setTimeouts"
-_NOTHING: dict[str, Any] = {}
+_NEW_SESSION = "newSession"
 
 Method = Callable[..., Any]
 
@@ -106,38 +105,41 @@ class Watch:
         return start_session
 
     def _execute(self, original: Method) -> Method:
-        registry = self._registry
+        from pytest_resilience.browser.sessions import TELLING_ANSWERS
 
-        def execute(
-            driver: Any, driver_command: Any, params: Any = None, *rest: Any, **named: Any
-        ) -> Any:
+        registry, by_driver = self._registry, self._registry.by_driver
+
+        # This runs for every command of every suite: no calls that can be done without.
+        def execute(driver: Any, driver_command: Any, params: Any = None) -> Any:
             __tracebackhide__ = True
-            session = self._commanded(driver, driver_command)
-            if session is None:
-                return original(driver, driver_command, params, *rest, **named)
+            session = by_driver.get(id(driver))
+            if session is None and self._active:
+                session = self._taken_over(driver, driver_command)
+            if session is None or driver_command.__class__ is not str or not self._active:
+                return original(driver, driver_command, params)
+            telling = driver_command in TELLING_ANSWERS
             # Selenium takes the parameters apart while it sends them.
-            kept = dict(params) if driver_command == _SET_TIMEOUTS else _NOTHING
+            kept = dict(params) if telling and params else {}
             session.begin(driver_command, registry.next_mark(), registry.monotonic())
             try:
-                response = original(driver, driver_command, params, *rest, **named)
+                response = original(driver, driver_command, params)
             except BaseException as error:
                 session.failed(error)
                 raise
-            session.answered(driver_command, kept, response)
+            finally:
+                session.in_flight = ""
+            if telling or session.first_failure is not None:
+                session.answered(driver_command, kept, response)
             return response
 
         return execute
 
-    def _commanded(self, driver: Any, command: Any) -> DriverSession | None:
-        """Return the session that `command` is for, if it is one to be counted."""
-        if type(command) is not str or command == _NEW_SESSION or not self._active:
+    def _taken_over(self, driver: Any, command: Any) -> DriverSession | None:
+        """Take in a driver that got its session unseen: before we watched, or its own way."""
+        if command == _NEW_SESSION or not getattr(driver, "session_id", None):
             return None
-        session = self._registry.session_of(driver)
-        if session is None and getattr(driver, "session_id", None):
-            # Made before we watched, or by a class that does not use `start_session`.
-            self._wrap_quits(driver)
-            session = self._registry.opened(driver, None)
-        return session
+        self._wrap_quits(driver)
+        return self._registry.opened(driver, None)
 
     def _quit(self, original: Method) -> Method:
         def quit(driver: Any, *rest: Any, **named: Any) -> Any:

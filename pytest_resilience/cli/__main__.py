@@ -1,4 +1,7 @@
-"""``python -m pytest_resilience.cli``, for when the script is not on the path."""
+"""``python -m pytest_resilience.cli``, for when the script is not on the path.
+
+Invariant: it is the installed script and nothing more.
+"""
 
 from __future__ import annotations
 

@@ -85,12 +85,12 @@ def _diagnosis(error_type: ErrorType, confidence: float, rule: str) -> Diagnosis
 def _members(chain: Sequence[ExceptionFact]) -> list[Sequence[ExceptionFact]]:
     """Return one chain per group member, or the whole chain if there is no group.
 
-    What precedes the first member is the group itself, which only counts its members.
+    What precedes the first member is the group itself and what was behind it as a whole.
     """
     starts = [i for i, fact in enumerate(chain) if fact.relation == "member"]
     if not starts:
         return [chain]
-    return [chain[a:b] for a, b in zip(starts, [*starts[1:], len(chain)], strict=True)]
+    return [chain[a:b] for a, b in zip([0, *starts], [*starts, len(chain)], strict=True) if b > a]
 
 
 def _precedence(diagnosis: Diagnosis) -> tuple[int, float]:

@@ -77,7 +77,9 @@ class Attempt:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Attempt:
         """Return the attempt written by `to_dict`, also by an older or newer version."""
-        return _known(cls, data)
+        attempt = _known(cls, data)
+        attempt.evidence = tuple(attempt.evidence)
+        return attempt
 
 
 @dataclass(slots=True)

@@ -60,6 +60,12 @@ _QUOTING = (
     "TimeoutException",
 )
 
+#: Bases of quoting exceptions; to name one of these is not to name what quotes.
+_GENERIC = frozenset(
+    {"Exception", "BaseException", "Error", "WebDriverException", "WebDriverError", "object"}
+)
+_WAIT = ("support/wait.py:until", "support/wait.py:until_not")
+
 _NEW_SESSION_COMMANDS = frozenset(
     {"newsession", "createsession", "launch", "launchpersistentcontext"}
 )
@@ -225,7 +231,9 @@ class Rule:
     def _said(self, statement: Statement) -> bool:
         if statement.shadowed and not self.strong:
             return False
-        if not (statement.is_a(self.types) if self.types else not statement.quoting):
+        if self.types and not statement.is_a(self.types):
+            return False
+        if self.message and statement.quoting and not statement.is_a(self._specific_types()):
             return False
         text = statement.text
         return (
@@ -233,6 +241,9 @@ class Rule:
             and (not self.without or self._patterns["without"].search(text) is None)
             and statement.origin.endswith(self.origin)
         )
+
+    def _specific_types(self) -> tuple[str, ...]:
+        return tuple(name for name in self.types if name.rpartition(".")[2] not in _GENERIC)
 
 
 def normal_command(command: Any) -> str:
@@ -285,7 +296,8 @@ def _statement(fact: ExceptionFact, names: frozenset[str], shadowed: bool) -> St
     )
     return Statement(
         names=names,
-        text=signature_text(fact.message),
+        # The message of a wait is the test's own.
+        text="" if str(fact.origin).endswith(_WAIT) else signature_text(fact.message),
         origin=str(fact.origin),
         quoting=quoting or not names.isdisjoint(_QUOTING),
         shadowed=shadowed,

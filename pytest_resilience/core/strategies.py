@@ -6,7 +6,9 @@ a dead session) is not applicable to it; whatever a strategy raises is contained
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import inspect
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any
 
 from pytest_resilience.core.failures import ErrorType
@@ -69,13 +71,34 @@ class RecoveryStrategy:
             Whether it reports success, and what there is to say about it.
         """
         try:
-            return bool(self._execute_impl(error_info)), ""
-        except Exception as error:  # noqa: BLE001 - a failing recovery is a result
-            return False, f"{type(error).__name__}: {error}"
+            result = self._execute_impl(error_info)
+            if inspect.isawaitable(result):
+                result = _run(result)
+            return bool(result), ""
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a failing recovery is a result
+            return False, describe(error)
 
-    def _execute_impl(self, error_info: Mapping[str, Any]) -> bool:
-        """Do it; return True if the next attempt may succeed."""
+    def _execute_impl(self, error_info: Mapping[str, Any]) -> bool | Awaitable[bool]:
+        """Do it; return True if the next attempt may succeed. May be ``async``."""
         raise NotImplementedError(f"{type(self).__name__} must override _execute_impl")
+
+
+def describe(error: BaseException) -> str:
+    """Return type and text of `error`, whatever its ``__str__`` does."""
+    with contextlib.suppress(Exception):
+        return f"{type(error).__name__}: {error}"
+    return type(error).__name__
+
+
+def _run(awaitable: Awaitable[bool]) -> bool:
+    import asyncio
+
+    async def outcome() -> bool:
+        return await awaitable
+
+    return asyncio.run(outcome())
 
 
 class ImmediateRetry(RecoveryStrategy):

@@ -11,6 +11,7 @@ than that: options are read once, nothing is copied, nothing is probed.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Set
 from functools import partial
 from typing import Any
@@ -22,8 +23,13 @@ from pytest_resilience.config import ItemPolicy
 from pytest_resilience.engine import Incident
 from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.desk import Case, FailureDesk
-from pytest_resilience.plugin.fixtures import FixtureKeeper
+from pytest_resilience.plugin.fixtures import FixtureKeeper, clear_unfinished, shared_node
 from pytest_resilience.plugin.timeouts import TestTimeouts
+
+# An argument that older versions of pytest do not have.
+_SHOWING: dict[str, Any] = (
+    {"add_space": True} if "add_space" in inspect.signature(show_test_item).parameters else {}
+)
 
 Report = pytest.TestReport
 Call = pytest.CallInfo[Any]
@@ -54,7 +60,6 @@ class AttemptLoop:
         self._timeouts = timeouts
         self._subtests = subtests
         self._worker = worker
-        self._setup_only = bool(config.getoption("setuponly", False))
         self._setup_show = bool(config.getoption("setupshow", False))
         self._reraise: tuple[type[BaseException], ...] = (pytest.exit.Exception,)
         if not config.getoption("usepdb", False):
@@ -97,13 +102,12 @@ class AttemptLoop:
             last = setup
             if setup.outcome == "passed":
                 if self._setup_show:
-                    show_test_item(item, add_space=not self._setup_only)
-                if not self._setup_only:
-                    if self._subtests is not None:
-                        self._subtests.case = case
-                    call, last = self._phase(
-                        case, "call", partial(ihook.pytest_runtest_call, item=item)
-                    )
+                    show_test_item(item, **_SHOWING)
+                if self._subtests is not None:
+                    self._subtests.case = case
+                call, last = self._phase(
+                    case, "call", partial(ihook.pytest_runtest_call, item=item)
+                )
             if last.outcome == "failed" and self._superseded(case, call, last, setup):
                 return None
             if self._subtests is not None and self._subtests.superseded(case):
@@ -116,7 +120,7 @@ class AttemptLoop:
             ihook.pytest_runtest_logreport(report=last)
             if call.excinfo is not None:
                 self._interact(case, call, last)
-            teardown = self._finish(case, last, nextitem)
+            teardown = self._finish(case, call, last, nextitem)
             return (setup, teardown) if last is setup else (setup, last, teardown)
         finally:
             # As in pytest's own protocol: let funcargs and request go.
@@ -132,7 +136,7 @@ class AttemptLoop:
         if report.outcome == "failed" and check_interactive_exception(call, report):
             case.ihook.pytest_exception_interact(node=case.item, call=call, report=report)
 
-    def _finish(self, case: Case, last: Report, nextitem: pytest.Item | None) -> Report:
+    def _finish(self, case: Case, ran: Call, last: Report, nextitem: Any) -> Report:
         """Tear the final attempt down and publish that."""
         if stopping(case.item):
             nextitem = None
@@ -143,7 +147,8 @@ class AttemptLoop:
         if call.excinfo is not None:
             self._interact(case, call, report)
         if case.failures is not None:
-            self._desk.close(case, passed=last.outcome != "failed")
+            skipped = ran.excinfo is not None and ran.excinfo.errisinstance(pytest.skip.Exception)
+            self._desk.close(case, passed=skipped or last.outcome != "failed")
         return report
 
     def _teardown(self, case: Case, nextitem: Any) -> tuple[Call, Report]:
@@ -155,6 +160,8 @@ class AttemptLoop:
         if call.excinfo is None:
             # A strict xfail that passed: nothing was raised, nothing is to be recovered.
             return False
+        # From here on it is our time, not the test's.
+        self._timeouts.cancel(case.item)
         incident = self._desk.open(case, report.when or "call", call.excinfo.value)
         if incident is None:
             return False
@@ -169,11 +176,11 @@ class AttemptLoop:
         """Tear the attempt down, recover, and publish the attempt as superseded."""
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
         self._timeouts.cancel(case.item)
-        # Exactly the item is torn down: its parent is what the next attempt shares with it.
-        call, down = self._teardown(case, case.item.parent)
+        call, down = self._teardown(case, shared_node(case.item))
         if call.excinfo is not None:
             report.sections.append(("Teardown of this attempt", observe.failure_text(down)))
         self._desk.recover(case, incident, attempt)
+        clear_unfinished(case.item)
         report.duration = sum({id(r): r.duration for r in (setup, report, down)}.values())
         attempt.duration_s, attempt.started_us = report.duration, int(setup.start * 1_000_000)
         report.outcome = "rerun"  # type: ignore[assignment]
@@ -186,6 +193,7 @@ class AttemptLoop:
         self, case: Case, error: BaseException, report: Report, last: Report
     ) -> None:
         """A teardown that lost its browser does not turn a passed test into an error."""
+        self._timeouts.cancel(case.item)
         incident = self._desk.open(case, "teardown", error)
         if incident is None:
             return
@@ -269,8 +277,27 @@ def _forget_failed_subtests(item: Any) -> None:
 def _name_attempt(case: Case, report: Report) -> None:
     """Say on the final report of an item that it took several attempts."""
     report.rerun = case.number - 1  # type: ignore[attr-defined]
-    if report.when == "call" and report.outcome == "passed" and not hasattr(report, "wasxfail"):
+    if hasattr(report, "wasxfail"):
+        return
+    if report.when == "call" and report.outcome == "passed":
         setattr(report, observe.RECOVERED, True)
+    elif report.outcome == "skipped":
+        _refuse_skip(case, report)
+    # A product failure is not hidden by an infrastructure failure after it.
+    for attempt in case.superseded:
+        if report.outcome == "failed" and not attempt.infrastructure:
+            report.sections.append((f"Failure of attempt {attempt.number}", attempt.traceback))
+
+
+def _refuse_skip(case: Case, report: Report) -> None:
+    """Fail an item that failed and then skips itself: it never ran to its end."""
+    failure = case.superseded[-1]
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    told = f"{reason} in attempt {case.number}, after attempt {failure.number} had failed"
+    report.outcome = "failed"
+    report.longrepr = f"{told}:\n\n{failure.traceback}"
+    undone = {"strategy": "", "level": 0, "recovery_s": 0.0}
+    setattr(report, observe.ATTEMPT, {**failure.to_dict(), **undone, "reason": told})
 
 
 def _drop_instance(item: Any) -> None:

@@ -24,7 +24,10 @@ def is_foreign(item: pytest.Item) -> bool:
     has = config.pluginmanager.hasplugin
     marked = item.get_closest_marker("flaky") is not None
     if has("rerunfailures") and (
-        marked or config.getoption("reruns", None) or config.getoption("force_reruns", None)
+        marked
+        or config.getoption("reruns", None)
+        or config.getoption("force_reruns", None)
+        or (config.getoption("reruns", None) is None and _ini_reruns(config))
     ):
         return True
     if not has("flaky"):
@@ -35,6 +38,14 @@ def is_foreign(item: pytest.Item) -> bool:
         or bool(config.getoption("force_flaky", False))
         or getattr(function, "_flaky_max_runs", None) is not None
     )
+
+
+def _ini_reruns(config: pytest.Config) -> bool:
+    try:
+        return int(config.getini("reruns")) > 0
+    except (ValueError, TypeError):
+        # An ini key that is not set, or that this version of the plugin does not have.
+        return False
 
 
 class Companion:

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from pytest_resilience.browser.sessions import SessionRegistry
-from pytest_resilience.config import Settings
+from pytest_resilience.config import ItemPolicy, Settings
 from pytest_resilience.core.classifier import BUILTIN_RULES, Rule
 from pytest_resilience.engine import RecoveryEngine
+from pytest_resilience.exceptions import MarkerError
 from pytest_resilience.plugin.attempts import AttemptLoop, SubtestWatch
 from pytest_resilience.plugin.companion import Companion, is_foreign
 from pytest_resilience.plugin.desk import FailureDesk
@@ -186,7 +187,7 @@ class RunningHalf:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Decide everything that can be decided once per item, and register the loop."""
-        policies = {item: item_policy(item, self._settings) for item in session.items}
+        policies = _policies(session.items, self._settings)
         foreign = {item for item in session.items if is_foreign(item)}
         manager = self._config.pluginmanager
         subtests = None
@@ -225,6 +226,13 @@ class RunningHalf:
         """Undo every patch."""
         self._registry.reap_all()
         self._registry.unwatch()
+
+
+def _policies(items: Sequence[pytest.Item], settings: Settings) -> dict[pytest.Item, ItemPolicy]:
+    try:
+        return {item: item_policy(item, settings) for item in items}
+    except MarkerError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _may_have_subtests(item: pytest.Item) -> bool:

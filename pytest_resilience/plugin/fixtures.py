@@ -84,11 +84,32 @@ class FixtureKeeper:
             raise
         except BaseException as error:  # noqa: BLE001 - a teardown may raise outcomes too
             errors.append(error)
-        # A hook that raised before the fixture function ran leaves finalizers behind,
-        # and pytest refuses to set such a fixture up again.
-        if fixturedef.cached_result is None:
-            fixturedef._finalizers.clear()
         return errors
+
+
+def clear_unfinished(item: Any) -> None:
+    """Let fixtures of `item` be set up again that a hook broke before their function ran.
+
+    They have no result to finish but leave finalizers behind, with which pytest refuses
+    to set them up. To be called when the item is torn down.
+    """
+    request = getattr(item, "_request", None)
+    for fixturedefs in getattr(request, "_arg2fixturedefs", {}).values():
+        for fixturedef in fixturedefs:
+            if fixturedef.cached_result is None:
+                fixturedef._finalizers.clear()
+
+
+def shared_node(item: Any) -> Any:
+    """Return the innermost node that the next attempt of `item` shares with this one.
+
+    That is its parent, unless a collector above failed to set up: pytest would replay
+    that failure for as long as the collector is not torn down.
+    """
+    for node, (_finalizers, error) in item.session._setupstate.stack.items():
+        if error is not None and node is not item:
+            return node.parent
+    return item.parent
 
 
 def _exception_of(cached_error: Any) -> BaseException:

@@ -16,6 +16,17 @@ from pytest_resilience.config import OPTIONS, Option, Settings, resolve
 from pytest_resilience.exceptions import ConfigurationError
 from pytest_resilience.plugin import markers
 
+#: Options with which pytest runs no test to its end.
+_NO_TESTS_RUN = (
+    "collectonly",
+    "setuponly",
+    "setupplan",
+    "showfixtures",
+    "show_fixtures_per_test",
+    "markers",
+    "cacheshow",
+)
+
 SETTINGS = pytest.StashKey[Settings]()
 
 
@@ -68,7 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for registration in markers.REGISTRATIONS:
         config.addinivalue_line("markers", registration)
     settings = config.stash[SETTINGS] = _settings(config)
-    if settings.enabled and not config.option.collectonly:
+    if settings.enabled and not any(config.getoption(name, False) for name in _NO_TESTS_RUN):
         from pytest_resilience.plugin.composition import switch_on
 
         switch_on(config, settings)

@@ -7,6 +7,7 @@ a failed attempt is kept alive by being recorded; each item yields exactly one
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any
@@ -42,13 +43,22 @@ def _walk(error: BaseException) -> Iterator[ExceptionFact]:
             continue
         seen.add(id(current))
         yield _fact(current, relation)
-        members = getattr(current, "exceptions", None)
-        if isinstance(members, (tuple, list)):
-            waiting += [(m, "member") for m in members if isinstance(m, BaseException)]
+        # Depth first: what is behind an exception stands directly after it, and what is
+        # behind a group before the group's members.
+        behind: list[tuple[BaseException, str]] = []
         if current.__cause__ is not None:
-            waiting.append((current.__cause__, "cause"))
+            behind.append((current.__cause__, "cause"))
         elif current.__context__ is not None and not current.__suppress_context__:
-            waiting.append((current.__context__, "context"))
+            behind.append((current.__context__, "context"))
+        waiting[:0] = [*behind, *((member, "member") for member in _members(current))]
+
+
+def _members(error: BaseException) -> list[BaseException]:
+    with contextlib.suppress(Exception):
+        members = getattr(error, "exceptions", None)
+        if isinstance(members, (tuple, list)):
+            return [member for member in members if isinstance(member, BaseException)]
+    return []
 
 
 def _fact(error: BaseException, relation: str) -> ExceptionFact:
@@ -78,7 +88,8 @@ def clip(text: str, limit: int = _MESSAGE_LIMIT) -> str:
     if len(text) <= limit:
         return text
     half = limit // 2
-    return f"{text[:half]}\n… {len(text) - limit} characters left out …\n{text[-half:]}"
+    left_out = len(text) - 2 * half
+    return f"{text[:half]}\n… {left_out} characters left out …\n{text[len(text) - half :]}"
 
 
 def failure_text(report: pytest.TestReport) -> str:
@@ -297,7 +308,10 @@ def _verdict(
     attempt: Attempt, reports: Sequence[pytest.TestReport], superseded: Sequence[Attempt]
 ) -> Verdict:
     if attempt.outcome == "failed":
-        return Verdict.UNRECOVERED if attempt.infrastructure else Verdict.FAILED
+        # Under --resilience-retry=all an earlier attempt may have failed for a product cause.
+        product = [a for a in superseded if a.error_type and not a.infrastructure]
+        lost = attempt.infrastructure and not product
+        return Verdict.UNRECOVERED if lost else Verdict.FAILED
     expected = False
     for report in reports:
         expected = expected or hasattr(report, "wasxfail")

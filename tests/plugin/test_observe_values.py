@@ -100,6 +100,8 @@ class TestChain:
     def test_a_stated_cause_hides_the_context(self) -> None:
         error = raised_while_handling(suppressed=False)
         caused(error, OSError())
+        # Naming a cause suppresses the context; even where that is undone, one way is followed.
+        error.__suppress_context__ = False
         assert shape(error) == [("raised", "ProductError"), ("cause", "OSError")]
 
     def test_exceptions_that_are_no_failures_are_seen_as_well(self) -> None:

@@ -87,6 +87,9 @@ _PROCESS = (
         name="browser-not-reachable",
         confidence=0.85,
         message=any_of(
+            r"unable to discover open pages",
+            r"failed to close window in",
+            r"cannot activate web ?view",
             rf"{BROWSER} not reachable",
             rf"cannot connect to {BROWSER} at",
             rf"{BROWSER} (?:has )?(?:{_CRASHED}|quit unexpectedly|exited unexpectedly)",
@@ -150,4 +153,6 @@ _DEVICE = (
     ),
 )
 
-RULES = (*_GRAPHICS, *_TAB, *_PROCESS, *_DEVICE)
+_PICTURE = (_BROWSER(name="no-picture-of-screen", confidence=0.6, types=("ScreenshotException",)),)
+
+RULES = (*_GRAPHICS, *_TAB, *_PROCESS, *_DEVICE, *_PICTURE)

@@ -92,6 +92,21 @@ _LEGS = (
         message=r"(?:connection error|failed to execute request) \(?(?:get|post|delete|put) http",
     ),
     _HUB(
+        name="browser-server-unreachable",
+        confidence=0.7,
+        types=("playwright.*",),
+        message=r"browser_?type\.connect\w*: .{0,200}(?:econn\w+|websocket|timeout|socket)",
+    ),
+    _HUB(
+        name="grid-error-inside",
+        confidence=0.6,
+        message=any_of(
+            r"\bjava\.(?:net|io|nio)\.[\w.]*(?:exception|error)\b",
+            r"cannot forward the request",
+            r"could not find a (?:free )?node",
+        ),
+    ),
+    _HUB(
         name="grid-gave-up-on-command",
         confidence=0.8,
         types=("TimeoutException", "TimeoutError", "WebDriverException", "WebDriverError"),
@@ -128,6 +143,7 @@ _SESSION = (
             r"\bnosuchsession(?:exception)?\b",
             r"exceeded maximum duration",
             r"infrastructure error",
+            r"maximum session duration",
         ),
     ),
     _NODE(

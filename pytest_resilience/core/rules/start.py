@@ -285,6 +285,15 @@ _PROCESS = (
 
 #: Rules for the end: a session was not created, and nothing says why.
 LAST = (
+    Rule(
+        name="grid-could-not-start-session",
+        error_type=ErrorType.COORDINATOR,
+        confidence=0.4,
+        recovery="node_switch",
+        starting=True,
+        message=r"could not start a new session",
+        without="without establishing a connection",
+    ),
     _RESOURCE(
         name="session-not-created",
         confidence=0.4,

@@ -1,0 +1,43 @@
+"""What the tests of the store write, and what they ask again and again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_resilience.core import events
+from pytest_resilience.exceptions import StoreError
+from pytest_resilience.store.history import History
+
+
+def recovery(**changes: Any) -> tuple[str, dict[str, Any]]:
+    """Return the kind and payload of a recovery, `changes` applied."""
+    record = events.RecoveryPerformanceRecord(
+        strategy_id="browser_restart",
+        strategy_name="Browser restart",
+        error_type="browser",
+        execution_time=2.5,
+        success=True,
+        timestamp_us=1_767_225_600_000_001,
+        context={"error_id": "e1", "nodeid": "t.py::t", "attempt": 1, "recovery_level": 3},
+    ).to_dict()
+    return events.RECOVERY, {**record, **changes}
+
+
+def merged(history: History) -> int:
+    """Return how many attempts are in the history."""
+    return int(history.read("SELECT count(*) AS n FROM attempts")[0]["n"])
+
+
+def refused(history: History, spool: Path, match: str, *, touched: bool = False) -> None:
+    """Expect a StoreError, the spool kept and the database file left alone."""
+    before = history.path.read_bytes() if history.path.is_file() and not touched else None
+    content = spool.read_bytes()
+    with pytest.raises(StoreError, match=match) as caught:
+        history.merge([spool], lock_timeout_s=0.1)
+    assert str(history.path.parent) in str(caught.value)
+    assert spool.read_bytes() == content
+    if before is not None:
+        assert history.path.read_bytes() == before
