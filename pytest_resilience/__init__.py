@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pytest_resilience.core.aggregation import register_error_hook
     from pytest_resilience.core.classifier import Diagnosis, Rule
     from pytest_resilience.core.events import RecoveryPerformanceRecord
     from pytest_resilience.core.failures import (
@@ -37,6 +38,7 @@ _HOMES = {
     "ResilienceError": "exceptions",
     "Rule": "core.classifier",
     "Verdict": "core.failures",
+    "register_error_hook": "core.aggregation",
 }
 
 __all__ = [
@@ -51,7 +53,12 @@ __all__ = [
     "ResilienceError",
     "Rule",
     "Verdict",
+    "register_error_hook",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
 
 
 def __getattr__(name: str) -> Any:

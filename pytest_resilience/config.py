@@ -31,8 +31,8 @@ class Option:
         choices: Valid values of a ``choice``.
         minimum: Smallest valid number.
         maximum: Largest valid number, None for no limit.
-        negative_flag: Flag that sets the option to None; in an ini file and in the
-            environment, the word ``none`` does.
+        negative_flag: Flag that turns a ``flag`` off, or sets another option to None; in
+            an ini file and in the environment, the word ``none`` does that.
         metavar: What stands for the value in the help.
     """
 
@@ -46,6 +46,11 @@ class Option:
     maximum: float | None = None
     negative_flag: str = ""
     metavar: str | None = None
+
+    @property
+    def can_be_none(self) -> bool:
+        """Whether the option can be switched off instead of being set."""
+        return bool(self.negative_flag) and self.kind != "flag"
 
     @property
     def ini(self) -> str:
@@ -65,7 +70,7 @@ class Option:
         if self.kind == "flag":
             return "true or false"
         if self.kind == "path":
-            return "a path to a file, or none" if self.negative_flag else "a path to a file"
+            return "a path to a file, or none" if self.can_be_none else "a path to a file"
         noun = "a whole number" if self.kind == "int" else "a number of seconds"
         if self.maximum is None:
             return f"{noun}, {self.minimum:g} or more"
@@ -127,6 +132,15 @@ OPTIONS: tuple[Option, ...] = (
         "Fail the run (exit status 1) if any test had to be recovered.",
     ),
     Option(
+        "preflight",
+        "--resilience-preflight",
+        "flag",
+        True,
+        "Look, before a test, whether the browsers it shares with earlier tests still live, "
+        "and replace dead ones.",
+        negative_flag="--no-resilience-preflight",
+    ),
+    Option(
         "db",
         "--resilience-db",
         "path",
@@ -164,6 +178,7 @@ class Settings:
     max_level: int = 5
     budget: float | None = None
     strict: bool = False
+    preflight: bool = True
     db: Path | None = Path(".resilience/history.duckdb")
     report: Path = Path(".resilience/report.html")
     json: Path | None = None
@@ -247,7 +262,7 @@ def nearest(name: str, valid: Sequence[str]) -> str:
 
 
 def _parse(option: Option, raw: Any, source: str, base: Path) -> Any:
-    if raw is None or (option.negative_flag and _switched_off(raw)):
+    if raw is None or (option.can_be_none and _switched_off(raw)):
         return None
     parser: Callable[[Option, Any], Any] = _PARSERS[option.kind]
     try:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_resilience.config import ItemPolicy, Settings
 from pytest_resilience.core import events
+from pytest_resilience.core.aggregation import ErrorLog, fingerprint
 from pytest_resilience.core.classifier import BUILTIN_RULES, Diagnosis, Rule, classify
 from pytest_resilience.core.evidence import Evidence
 from pytest_resilience.core.failures import ErrorContext, ErrorReport, Failure
@@ -29,6 +30,7 @@ class Incident:
         decision: Whether the item is run again.
         strategy: What is done before that; None if it is not.
         record: The measured recovery, None until it ran.
+        root_error_id: The error that explains this one; its own id if none does.
     """
 
     report: ErrorReport
@@ -36,6 +38,7 @@ class Incident:
     decision: Decision
     strategy: RecoveryStrategy | None = None
     record: events.RecoveryPerformanceRecord | None = None
+    root_error_id: str = ""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class RecoveryEngine:
         sink: EventSink,
         new_id: Callable[[], str],
         rules: Sequence[Rule] = BUILTIN_RULES,
+        errors: ErrorLog | None = None,
         strategies: Iterable[RecoveryStrategy] | None = None,
     ) -> None:
         self._settings = settings
@@ -68,6 +72,8 @@ class RecoveryEngine:
         self._sink = sink
         self._new_id = new_id
         self._rules = rules
+        #: All errors of the run, folded and related.
+        self.errors = ErrorLog() if errors is None else errors
         self._strategies = tuple(builtin_strategies() if strategies is None else strategies)
         self._spent_s = 0.0
 
@@ -104,7 +110,9 @@ class RecoveryEngine:
         )
         incident = Incident(report, diagnosis, decision, strategy)
         history.incidents.append(incident)
-        self._sink.emit(events.ERROR, _error_payload(report, decision))
+        self.errors.add(report)
+        incident.root_error_id = self.errors.root_of(report.error_id).error_id
+        self._sink.emit(events.ERROR, _error_payload(report, decision, incident.root_error_id))
         return incident
 
     def recover(self, incident: Incident, environment: Environment) -> None:
@@ -146,6 +154,13 @@ class RecoveryEngine:
                 record.success = survived
                 record.recovered_tasks = int(survived)
                 self._sink.emit(events.RECOVERY, record.to_dict())
+                incident.report.retry_successful = survived
+                status = "resolved" if survived else "failed"
+                incident.report.resolution_status = status
+                self.errors.set_status(incident.report.error_id, status)
+                # Completes the record made when the error was diagnosed.
+                outcome = {"retry_successful": survived, "resolution_status": status}
+                self._sink.emit(events.ERROR, {"error_id": incident.report.error_id, **outcome})
 
     def _decide(
         self,
@@ -181,10 +196,12 @@ def _error_info(incident: Incident, environment: Environment) -> dict[str, Any]:
     return {"report": incident.report, "environment": environment}
 
 
-def _error_payload(report: ErrorReport, decision: Decision) -> dict[str, Any]:
+def _error_payload(report: ErrorReport, decision: Decision, root: str) -> dict[str, Any]:
     context = report.context
     return {
         "error_id": report.error_id,
+        "root_error_id": root,
+        "fingerprint": fingerprint(report.error_type, report.exception, report.message),
         "error_type": report.error_type.label,
         "layer": report.error_type.layer,
         "infrastructure": report.error_type.infrastructure,

@@ -293,14 +293,22 @@ class TestNegativeFlags:
     )
 
     @with_negative
-    def test_it_sets_the_option_to_none(self, option: Option) -> None:
-        assert getattr(resolved(cli={option.name: False}), option.name) is None
+    def test_it_switches_the_option_off(self, option: Option) -> None:
+        off = getattr(resolved(cli={option.name: False}), option.name)
+        assert off is (None if option.can_be_none else False)
 
     @with_negative
     def test_it_beats_a_value_from_the_environment_and_the_ini_file(self, option: Option) -> None:
         raw = samples(option)[0][0]
         settings = resolved(cli={option.name: False}, env={option.env: raw}, ini={option.name: raw})
-        assert getattr(settings, option.name) is None
+        assert not getattr(settings, option.name)
+
+    @pytest.mark.parametrize("word", ["none", "None", " OFF "])
+    def test_the_word_none_does_it_in_the_environment_and_the_ini_file(self, word: str) -> None:
+        for option in OPTIONS:
+            if option.can_be_none:
+                assert getattr(resolved(env={option.env: word}), option.name) is None
+                assert getattr(resolved(ini={option.name: word}), option.name) is None
 
     @with_negative
     def test_its_name_is_the_flag_with_no_in_front(self, option: Option) -> None:

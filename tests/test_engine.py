@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_resilience.config import ItemPolicy, Settings
 from pytest_resilience.core import events
+from pytest_resilience.core.aggregation import fingerprint
 from pytest_resilience.core.classifier import Rule
 from pytest_resilience.core.events import RecoveryPerformanceRecord
 from pytest_resilience.core.evidence import Evidence, ProbeResult
@@ -131,10 +132,13 @@ class TestDiagnose:
             worker="gw1",
             injected="kill_browser",
         )
+        report_message = incident.report.message
         assert [kind for kind, _ in shop.sink.events] == [events.ERROR]
         assert shop.errors == [
             {
                 "error_id": "id-1",
+                "root_error_id": "id-1",
+                "fingerprint": fingerprint(ErrorType.BROWSER, "BrowserGone", report_message),
                 "error_type": "browser",
                 "layer": "browser",
                 "infrastructure": True,
@@ -493,4 +497,12 @@ class TestSettle:
                 expected.append((incident.report.error_id, survived))
             shop.engine.settle(shop.history, survived=survived)
         assert [(r["context"]["error_id"], r["success"]) for r in shop.recoveries] == expected
-        assert len(shop.errors) == len(outcomes)
+        diagnosed = [error for error in shop.errors if "error_type" in error]
+        completed = [
+            (error["error_id"], error["retry_successful"], error["resolution_status"])
+            for error in shop.errors
+            if "error_type" not in error
+        ]
+        assert len(diagnosed) == len(outcomes)
+        words = {True: "resolved", False: "failed"}
+        assert completed == [(name, ok, words[ok]) for name, ok in expected]

@@ -44,6 +44,7 @@ from pytest_resilience.core.evidence import (
     Evidence,
     ProbeResult,
 )
+from pytest_resilience.core.failures import ErrorType
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession, FailedStart
@@ -85,11 +86,11 @@ def probe(session: DriverSession, *, deadline_s: float = 2.0) -> Iterator[ProbeR
     """Yield what can be found out about `session`, stopping when its fate is settled.
 
     Args:
-        session: Any session; one that was ended has nothing but its past to tell.
+        session: Any session; one that the test ended has nothing but its past to tell.
         deadline_s: Seconds after which no further probe is begun or waited for.
     """
     yield from _past(session)
-    if session.closed:
+    if session.closed and not session.discarded:
         return
     prober = _Prober(session, time.monotonic() + deadline_s)
     yield from prober.remote() if session.remote else prober.local()
@@ -279,6 +280,9 @@ def _past(session: DriverSession) -> Iterator[ProbeResult]:
         yield ProbeResult(LATCH, latch.label_of(fact), f"{fact.type_name}: {fact.message}"[:300])
     elif session.closed_by_test:
         yield ProbeResult(LATCH, CLOSED, "by quit" if session.closed else "its last window")
+    elif session.discarded:
+        # Whoever still uses it was not given another one.
+        yield ProbeResult(LATCH, ErrorType.BROWSER.label, "found broken, and ended by us")
 
 
 def _worst(states: Mapping[int, str]) -> tuple[str, str]:

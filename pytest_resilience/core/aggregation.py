@@ -64,22 +64,67 @@ def normalise(message: str) -> str:
     return text.strip()
 
 
+class ErrorHooks:
+    """Functions that want to hear of errors, of one type or of all."""
+
+    def __init__(self) -> None:
+        self._hooks: list[tuple[ErrorType | None, ErrorHook]] = []
+        self._failures: list[str] = []
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """One line for each time a hook raised."""
+        return tuple(self._failures)
+
+    def register(self, error_type: ErrorType | str, hook: ErrorHook) -> None:
+        """Call `hook` with every report of `error_type`, or with every one for ``"*"``.
+
+        Args:
+            error_type: A member, its label, or ``"*"``.
+
+        Raises:
+            ValueError: There is no error type of that label; names the valid ones.
+        """
+        if isinstance(error_type, str):
+            wanted = None if error_type == "*" else ErrorType.from_label(error_type)
+        else:
+            wanted = error_type
+        self._hooks.append((wanted, hook))
+
+    def call(self, report: ErrorReport) -> None:
+        """Show a copy of `report` to every hook that wants it; what they raise is kept."""
+        for wanted, hook in tuple(self._hooks):
+            if wanted not in (None, report.error_type):
+                continue
+            try:
+                hook(replace(report, related_errors=list(report.related_errors)))
+            except Exception as error:  # noqa: BLE001 - a hook must not stop the record
+                self._failures.append(f"{_name(hook)}: {type(error).__name__}: {error}")
+
+
+#: Where conftest files register their hooks, before there is a run to register them with.
+ERROR_HOOKS = ErrorHooks()
+register_error_hook = ERROR_HOOKS.register
+
+
 class ErrorLog:
     """All errors of a run, folded and related.
 
     Errors with the same fingerprint are folded into the first of them. Errors of
     different kinds that meet one broken endpoint are related to the first of them, their
     root, until that is resolved.
+
+    Args:
+        hooks: Who wants to hear of errors; None for nobody yet.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hooks: ErrorHooks | None = None) -> None:
         self._reports: dict[str, ErrorReport] = {}
         self._folded_into: dict[str, str] = {}
         self._by_fingerprint: dict[str, str] = {}
         self._root_of_endpoint: dict[str, str] = {}
         self._root_of_report: dict[str, str] = {}
-        self._hooks: list[tuple[ErrorType | None, ErrorHook]] = []
-        self._hook_failures: list[str] = []
+        self._hooks = ErrorHooks() if hooks is None else hooks
 
     def __iter__(self) -> Iterator[ErrorReport]:
         return iter(self._reports.values())
@@ -90,7 +135,7 @@ class ErrorLog:
     @property
     def hook_failures(self) -> tuple[str, ...]:
         """One line for each time a hook raised."""
-        return tuple(self._hook_failures)
+        return self._hooks.failures
 
     @property
     def roots(self) -> tuple[ErrorReport, ...]:
@@ -106,11 +151,7 @@ class ErrorLog:
         Raises:
             ValueError: There is no error type of that label; names the valid ones.
         """
-        if isinstance(error_type, str):
-            wanted = None if error_type == "*" else ErrorType.from_label(error_type)
-        else:
-            wanted = error_type
-        self._hooks.append((wanted, hook))
+        self._hooks.register(error_type, hook)
 
     def add(self, report: ErrorReport) -> ErrorReport:
         """Record `report`; return the one that stands for it, itself or an earlier one."""
@@ -129,7 +170,7 @@ class ErrorLog:
             first.aggregated_count += report.aggregated_count
             _refer(first, report.error_id)
             _refer(self.root_of(first.error_id), report.error_id)
-        self._call_hooks(report)
+        self._hooks.call(report)
         return first
 
     def get(self, error_id: str) -> ErrorReport:
@@ -180,15 +221,6 @@ class ErrorLog:
         self._root_of_report[report.error_id] = root.error_id
         _refer(root, report.error_id)
         _refer(report, root.error_id)
-
-    def _call_hooks(self, report: ErrorReport) -> None:
-        for wanted, hook in tuple(self._hooks):
-            if wanted not in (None, report.error_type):
-                continue
-            try:
-                hook(replace(report, related_errors=list(report.related_errors)))
-            except Exception as error:  # noqa: BLE001 - a hook must not stop the record
-                self._hook_failures.append(f"{_name(hook)}: {type(error).__name__}: {error}")
 
 
 def _is_outage(report: ErrorReport) -> bool:

@@ -45,6 +45,7 @@ class Attempt:
         reason: Why the attempt was, or was not, followed by another.
         browser: Browser of the session concerned, "" if none.
         traceback: Text of the failure, clipped, "" if nothing failed.
+        root_error_id: The error that explains this one, its own id if none does.
     """
 
     number: int = 1
@@ -69,6 +70,7 @@ class Attempt:
     reason: str = ""
     browser: str = ""
     traceback: str = ""
+    root_error_id: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attempt as a JSON-plain dict."""

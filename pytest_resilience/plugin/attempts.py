@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Set
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from _pytest.runner import check_interactive_exception, show_test_item
@@ -49,11 +49,13 @@ class AttemptLoop:
         timeouts: TestTimeouts,
         subtests: SubtestWatch | None,
         recorder: observe.Recorder,
+        preflight: bool,
         worker: str,
     ) -> None:
         self._desk = desk
         self._mark = desk.mark
         self._recorder = recorder
+        self._preflight = preflight
         self._forget_starting = keeper.forget_starting
         self._policies = policies
         self._foreign = foreign
@@ -97,6 +99,8 @@ class AttemptLoop:
             item._initrequest()
         self._forget_starting()
         case.mark = self._mark()
+        if self._preflight and case.number == 1:
+            self._desk.preflight(case)
         try:
             call, setup = self._phase(case, "setup", partial(ihook.pytest_runtest_setup, item=item))
             last = setup
@@ -108,12 +112,16 @@ class AttemptLoop:
                 call, last = self._phase(
                     case, "call", partial(ihook.pytest_runtest_call, item=item)
                 )
-            if last.outcome == "failed" and self._superseded(case, call, last, setup):
+            lost, failed = self._subtests.end() if self._subtests is not None else (None, None)
+            if failed is not None:
+                self._fail_for(failed, case, last)
+            elif last.outcome == "failed":
+                if self._superseded(case, call, last, setup):
+                    return None
+            elif lost is not None and lost.incident is not None:
+                self._rerun(case, lost.incident, last, setup, text=lost.text)
                 return None
-            if self._subtests is not None and self._subtests.superseded(case):
-                self._rerun(case, case.history.incidents[-1], last, setup)
-                return None
-            if case.number > 1:
+            if case.failures is not None:
                 _name_attempt(case, last)
             if last is not setup:
                 ihook.pytest_runtest_logreport(report=setup)
@@ -148,7 +156,8 @@ class AttemptLoop:
             self._interact(case, call, report)
         if case.failures is not None:
             skipped = ran.excinfo is not None and ran.excinfo.errisinstance(pytest.skip.Exception)
-            self._desk.close(case, passed=skipped or last.outcome != "failed")
+            failed = last.outcome == "failed" or hasattr(last, observe.PART_FAILED)
+            self._desk.close(case, passed=skipped or not failed)
         return report
 
     def _teardown(self, case: Case, nextitem: Any) -> tuple[Call, Report]:
@@ -172,15 +181,27 @@ class AttemptLoop:
         setattr(report, observe.ATTEMPT, attempt.to_dict())
         return False
 
-    def _rerun(self, case: Case, incident: Incident, report: Report, setup: Report) -> None:
+    def _fail_for(self, part: Part, case: Case, report: Report) -> None:
+        """Say on the report of an item that a part of it failed; pytest lets the item pass."""
+        setattr(report, observe.PART_FAILED, True)
+        if part.incident is not None:
+            attempt = observe.failed_attempt(case.number, report, part.incident, self._worker)
+            attempt.traceback = part.text
+            setattr(report, observe.ATTEMPT, attempt.to_dict())
+
+    def _rerun(
+        self, case: Case, incident: Incident, report: Report, setup: Report, text: str = ""
+    ) -> None:
         """Tear the attempt down, recover, and publish the attempt as superseded."""
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
+        attempt.traceback = text or attempt.traceback
         self._timeouts.cancel(case.item)
         call, down = self._teardown(case, shared_node(case.item))
         if call.excinfo is not None:
             report.sections.append(("Teardown of this attempt", observe.failure_text(down)))
         self._desk.recover(case, incident, attempt)
         clear_unfinished(case.item)
+        _forget_failed_subtests(case.item)
         report.duration = sum({id(r): r.duration for r in (setup, report, down)}.values())
         attempt.duration_s, attempt.started_us = report.duration, int(setup.start * 1_000_000)
         report.outcome = "rerun"  # type: ignore[assignment]
@@ -217,19 +238,33 @@ def stopping(item: pytest.Item) -> bool:
     return bool(item.session.shouldfail or item.session.shouldstop)
 
 
+class Part(NamedTuple):
+    """A failed subtest: its incident, None if the plugin itself failed, and its text."""
+
+    incident: Incident | None
+    text: str
+
+    @property
+    def excused(self) -> bool:
+        """Whether infrastructure is to blame."""
+        return self.incident is not None and self.incident.report.error_type.infrastructure
+
+
 class SubtestWatch:
     """Sees failures inside subtests, which pytest reports at once while the call passes.
 
     Registered only where items can have subtests. A failed subtest that may be retried
-    is published as ``rerun``, and supersedes the attempt.
+    is published as ``rerun``, and supersedes the attempt unless another part of the test
+    failed for good.
     """
 
     def __init__(self, desk: FailureDesk) -> None:
         self._desk = desk
-        #: The case whose call phase runs, or ran last.
+        #: The case whose call phase runs, None outside of that.
         self.case: Case | None = None
         self._error: BaseException | None = None
-        self._superseded: Case | None = None
+        self._lost: Part | None = None
+        self._failed: Part | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: Call) -> None:
@@ -244,18 +279,19 @@ class SubtestWatch:
         if case is None or error is None or not is_subtest(report) or not report.failed:
             return
         incident = self._desk.open(case, "call", error)
-        if incident is not None and incident.decision.retry and not stopping(case.item):
+        part = Part(incident, observe.failure_text(report))
+        retry = incident is not None and incident.decision.retry
+        if retry and self._failed is None and not stopping(case.item):
             report.outcome = "rerun"
-            self._superseded = case
+            self._lost = part
+        elif self._failed is None or self._failed.excused:
+            self._failed = part
 
-    def superseded(self, case: Case) -> bool:
-        """Return whether a subtest of the attempt just run has superseded it."""
-        self.case = self._error = None
-        if self._superseded is not case:
-            return False
-        self._superseded = None
-        _forget_failed_subtests(case.item)
-        return True
+    def end(self) -> tuple[Part | None, Part | None]:
+        """Return which part of the call phase just run may be retried, and which failed."""
+        parts = self._lost, self._failed
+        self.case = self._error = self._lost = self._failed = None
+        return parts
 
 
 def is_subtest(report: Any) -> bool:
@@ -276,12 +312,16 @@ def _forget_failed_subtests(item: Any) -> None:
 
 def _name_attempt(case: Case, report: Report) -> None:
     """Say on the final report of an item that it took several attempts."""
-    report.rerun = case.number - 1  # type: ignore[attr-defined]
-    if hasattr(report, "wasxfail"):
+    if case.number > 1:
+        report.rerun = case.number - 1  # type: ignore[attr-defined]
+    if hasattr(report, "wasxfail") or hasattr(report, observe.PART_FAILED):
         return
     if report.when == "call" and report.outcome == "passed":
-        setattr(report, observe.RECOVERED, True)
-    elif report.outcome == "skipped":
+        if case.number == 1 and case.preflight is not None:
+            setattr(report, observe.ATTEMPT, case.preflight.to_dict())
+        if case.number > 1 or case.preflight is not None:
+            setattr(report, observe.RECOVERED, True)
+    elif report.outcome == "skipped" and case.superseded:
         _refuse_skip(case, report)
     # A product failure is not hidden by an infrastructure failure after it.
     for attempt in case.superseded:

@@ -21,16 +21,15 @@ from pytest_resilience.plugin.desk import Case, FailureDesk
 def is_foreign(item: pytest.Item) -> bool:
     """Return whether pytest-rerunfailures or flaky re-runs `item`."""
     config = item.config
-    has = config.pluginmanager.hasplugin
     marked = item.get_closest_marker("flaky") is not None
-    if has("rerunfailures") and (
+    if _has(config, "rerunfailures", "pytest_rerunfailures") and (
         marked
         or config.getoption("reruns", None)
         or config.getoption("force_reruns", None)
         or (config.getoption("reruns", None) is None and _ini_reruns(config))
     ):
         return True
-    if not has("flaky"):
+    if not _has(config, "flaky", "flaky.flaky_pytest_plugin"):
         return False
     function = getattr(item, "obj", None)
     return (
@@ -38,6 +37,11 @@ def is_foreign(item: pytest.Item) -> bool:
         or bool(config.getoption("force_flaky", False))
         or getattr(function, "_flaky_max_runs", None) is not None
     )
+
+
+def _has(config: pytest.Config, entry_point: str, module: str) -> bool:
+    # A plugin has the name it was loaded by: found by itself, or asked for with -p.
+    return any(map(config.pluginmanager.hasplugin, (entry_point, module)))
 
 
 def _ini_reruns(config: pytest.Config) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from pytest_resilience.browser.sessions import SessionRegistry
 from pytest_resilience.config import ItemPolicy, Settings
+from pytest_resilience.core.aggregation import ERROR_HOOKS, ErrorLog
 from pytest_resilience.core.classifier import BUILTIN_RULES, Rule
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.exceptions import MarkerError
@@ -146,6 +147,7 @@ def _running_half(
         sink=sink,
         new_id=lambda: uuid.uuid4().hex,
         rules=_rules(config, faults),
+        errors=ErrorLog(ERROR_HOOKS),
     )
     desk = FailureDesk(engine, keeper, environment, guard=faults, worker=worker)
     return RunningHalf(config, settings, registry, keeper, desk, sink, recorder, worker)
@@ -205,6 +207,7 @@ class RunningHalf:
                 timeouts=TestTimeouts(self._config),
                 subtests=subtests,
                 recorder=self._recorder,
+                preflight=self._settings.preflight,
                 worker=self._worker,
             ),
             "resilience-attempts",

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_resilience.config import ItemPolicy
 from pytest_resilience.core.events import Attempt
-from pytest_resilience.core.failures import Failure
+from pytest_resilience.core.failures import ExceptionFact, Failure
 from pytest_resilience.engine import Incident, ItemHistory, RecoveryEngine
 from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.environment import BrowserEnvironment, Scene
@@ -20,6 +20,13 @@ from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper
 #: Failed set-ups in a row after which a fixture is given up: pytest then replays its
 #: failure to every item that needs it, instead of spending more set-ups on it.
 FIXTURE_FAILURE_LIMIT = 5
+
+#: Stands for the exception that a dead session would have raised.
+_FOUND_DEAD = (
+    ExceptionFact(
+        ("pytest_resilience.SessionFoundDead",), "the browser did not answer before the test began"
+    ),
+)
 
 
 class Case:
@@ -31,9 +38,11 @@ class Case:
         mark: Where the stream of WebDriver commands stood when the attempt began.
         superseded: Attempts already superseded.
         failures: What was diagnosed and tried so far, None if nothing failed yet.
+        preflight: What was found dead and replaced before the first attempt, None if
+            nothing was.
     """
 
-    __slots__ = ("failures", "ihook", "item", "mark", "number", "policy", "superseded")
+    __slots__ = ("failures", "ihook", "item", "mark", "number", "policy", "preflight", "superseded")
 
     def __init__(self, item: Any, policy: ItemPolicy, ihook: Any = None) -> None:
         self.item = item
@@ -43,6 +52,7 @@ class Case:
         self.mark = 0
         self.superseded: list[Attempt] = []
         self.failures: ItemHistory | None = None
+        self.preflight: Attempt | None = None
 
     @property
     def history(self) -> ItemHistory:
@@ -86,7 +96,8 @@ class FailureDesk:
         try:
             scene = self._environment.examine(case.mark, case.fixturenames)
             fixturedef = self._keeper.failed_with(error) if phase == "setup" else None
-            failure = self._failure(case, phase, error, scene, fixturedef)
+            chain = observe.exception_chain(error)
+            failure = self._failure(case, phase, chain, scene, fixturedef)
             hopeless = self._count_failed_setup(fixturedef)
             incident = self._engine.diagnose(
                 failure, scene.evidence, case.policy, case.history, hopeless=hopeless
@@ -96,6 +107,26 @@ class FailureDesk:
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)
             return None
+
+    def preflight(self, case: Case) -> None:
+        """Before an item's first attempt, replace sessions that earlier tests left dead.
+
+        No attempt is spent on them; the item is told as recovered if it passes.
+        """
+        try:
+            dead = self._environment.found_dead(case.fixturenames)
+            if not dead:
+                return
+            scene = self._environment.examine(case.mark, case.fixturenames, dead)
+            failure = self._failure(case, "setup", _FOUND_DEAD, scene, None)
+            incident = self._engine.diagnose(failure, scene.evidence, case.policy, case.history)
+            if incident.decision.retry and incident.report.error_type.infrastructure:
+                attempt = observe.attempt_of(incident, self._worker)
+                attempt.reason = "found dead before the test began, and replaced"
+                self.recover(case, incident, attempt)
+                case.preflight = attempt
+        except Exception as fault:  # noqa: BLE001 - see the invariant
+            self._guard(fault)
 
     def recover(self, case: Case, incident: Incident, attempt: Attempt) -> None:
         """Run the recovery of `incident` and write down on `attempt` what was done."""
@@ -125,7 +156,7 @@ class FailureDesk:
         self,
         case: Case,
         phase: str,
-        error: BaseException,
+        chain: tuple[ExceptionFact, ...],
         scene: Scene,
         fixturedef: FixtureDef | None,
     ) -> Failure:
@@ -133,7 +164,7 @@ class FailureDesk:
         return Failure(
             nodeid=case.item.nodeid,
             phase=phase,
-            chain=observe.exception_chain(error),
+            chain=chain,
             attempt=case.number,
             fixture=fixturedef.argname if fixturedef is not None else "",
             command=session.last_command if session is not None else "",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_resilience.core.evidence import Evidence
-from pytest_resilience.plugin.fixtures import FixtureKeeper
+from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
@@ -35,6 +35,18 @@ class Scene:
     broken: list[DriverSession] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The set-up of a fixture in which a session was made.
+
+    Attributes:
+        setup: Its number; an object left over from an earlier one is nobody's any more.
+    """
+
+    fixturedef: FixtureDef
+    setup: int
+
+
 class BrowserEnvironment:
     """Examines the sessions of an attempt, and replaces the broken ones."""
 
@@ -49,12 +61,37 @@ class BrowserEnvironment:
 
     def adopt(self, session: DriverSession) -> None:
         """Note which fixture is creating `session`."""
-        session.owner = self._keeper.being_set_up()
+        fixturedef = self._keeper.being_set_up()
+        if fixturedef is not None:
+            session.owner = Owner(fixturedef, self._keeper.setups(fixturedef))
 
-    def examine(self, mark: int, fixturenames: Sequence[str]) -> Scene:
-        """Probe every session the attempt used, or whose fixture it requests."""
+    def found_dead(self, fixturenames: Sequence[str]) -> list[DriverSession]:
+        """Return those sessions a coming attempt may use that do not answer any more.
+
+        These are the ones that live on from earlier tests, in a fixture it requests or in
+        no fixture at all.
+        """
+        sessions = self._registry.living()
+        if not sessions:
+            return []
+        from pytest_resilience.browser import probes
+
+        return [
+            session
+            for session in sessions
+            if (session.owner is None or self._serves(session, fixturenames))
+            and not probes.is_healthy(session)
+        ]
+
+    def examine(
+        self,
+        mark: int,
+        fixturenames: Sequence[str],
+        suspects: Sequence[DriverSession] = (),
+    ) -> Scene:
+        """Probe every session the attempt used or whose fixture it requests, and `suspects`."""
         scene = Scene(mark)
-        sessions = self._concerned(mark, fixturenames)
+        sessions = [*suspects, *(s for s in self._concerned(mark, fixturenames) if s not in suspects)]
         if sessions:
             from pytest_resilience.browser import probes
 
@@ -72,9 +109,19 @@ class BrowserEnvironment:
     def _concerned(self, mark: int, fixturenames: Sequence[str]) -> list[DriverSession]:
         used = {id(session): session for session in self._registry.used_since(mark)}
         for session in self._registry.living():
-            if session.owner is not None and session.owner.argname in fixturenames:
+            if self._serves(session, fixturenames):
                 used.setdefault(id(session), session)
         return sorted(used.values(), key=lambda session: -session.last_mark)
+
+    def _serves(self, session: DriverSession, fixturenames: Sequence[str]) -> bool:
+        """Return whether the present value of one of the named fixtures made `session`."""
+        owner: Owner | None = session.owner
+        return (
+            owner is not None
+            and owner.fixturedef.argname in fixturenames
+            and self._keeper.setups(owner.fixturedef) == owner.setup
+            and self._keeper.is_alive(owner.fixturedef)
+        )
 
     def restart_browsers(self, *, with_driver: bool) -> bool:
         """Replace the broken sessions of the last scene; see `core.ports.Environment`.
@@ -93,17 +140,24 @@ class BrowserEnvironment:
         self._registry.reap_failed_starts()
 
     def _replace(self, session: DriverSession) -> bool:
+        replaced_before = session.discarded
         # The processes go first, so that teardowns which still talk to them fail at once.
         self._registry.discard(session)
-        owner = session.owner
-        if owner is not None:
-            self._finish(owner)
+        owner: Owner | None = session.owner
+        if owner is not None and not replaced_before:
+            if self._keeper.setups(owner.fixturedef) == owner.setup:
+                self._finish(owner.fixturedef)
             return True
+        # Nobody makes a new one: no fixture owns it, or the one that did handed out an
+        # object that is kept elsewhere.
         if session.created_mark >= self._scene.mark or session.driver is None:
             # Made by the attempt itself: the next one makes its own.
             return True
-        return self._registry.rebirth(session) is not None
+        reborn = self._registry.rebirth(session)
+        if reborn is not None:
+            reborn.owner = None
+        return reborn is not None
 
-    def _finish(self, fixturedef: object) -> None:
-        for error in self._keeper.finish(fixturedef):  # type: ignore[arg-type]
+    def _finish(self, fixturedef: FixtureDef) -> None:
+        for error in self._keeper.finish(fixturedef):
             self.noise.append(f"{type(error).__name__}: {error}")

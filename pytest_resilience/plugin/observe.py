@@ -24,6 +24,8 @@ from pytest_resilience.engine import Incident
 ATTEMPT = "resilience"
 #: Attribute of the passed call report of an item that needed more than one attempt.
 RECOVERED = "resilience_recovered"
+#: Attribute of the call report of an item that failed because one of its subtests did.
+PART_FAILED = "resilience_part_failed"
 
 _MESSAGE_LIMIT = 8_000
 _CHAIN_LIMIT = 50
@@ -104,13 +106,21 @@ def failed_attempt(
     number: int, report: pytest.TestReport, incident: Incident, worker: str
 ) -> Attempt:
     """Return the attempt that ended with the failure of `incident`."""
+    attempt = attempt_of(incident, worker)
+    attempt.number = number
+    attempt.outcome = "failed"
+    attempt.phase = report.when or "call"
+    attempt.started_us = _started_us(report)
+    attempt.duration_s = report.duration
+    attempt.traceback = failure_text(report)
+    return attempt
+
+
+def attempt_of(incident: Incident, worker: str) -> Attempt:
+    """Return an attempt that tells of `incident`."""
     found = incident.report
     return Attempt(
-        number=number,
-        outcome="failed",
-        phase=report.when or "call",
-        started_us=int(getattr(report, "start", 0.0) * 1_000_000),
-        duration_s=report.duration,
+        phase=found.context.phase,
         worker=worker,
         error_id=found.error_id,
         error_type=found.error_type.label,
@@ -124,7 +134,7 @@ def failed_attempt(
         injected=found.injected,
         reason=incident.decision.reason,
         browser=found.context.browser,
-        traceback=failure_text(report),
+        root_error_id=incident.root_error_id,
     )
 
 
@@ -285,7 +295,7 @@ def _last_attempt(reports: Sequence[pytest.TestReport], number: int, worker: str
     for report in reports:
         duration += report.duration
         data = data or getattr(report, ATTEMPT, None)
-        if report.outcome == "failed" and failed is None:
+        if failed is None and (report.outcome == "failed" or hasattr(report, PART_FAILED)):
             outcome, phase, failed = "failed", report.when or "call", report
         elif report.outcome == "skipped" and outcome == "passed":
             outcome = "skipped"

@@ -14,13 +14,17 @@ from typing import Any
 import pytest
 
 
+#: A hook that only that plugin brings, under whatever name it was loaded.
+_SET_TIMER = "pytest_timeout_set_timer"
+
+
 class TestTimeouts:
     """Cancels and re-arms the timer of pytest-timeout around a recovery."""
 
     __test__ = False
 
     def __init__(self, config: pytest.Config) -> None:
-        self._hook: Any = config.hook if config.pluginmanager.hasplugin("timeout") else None
+        self._hook: Any = config.hook if hasattr(config.hook, _SET_TIMER) else None
 
     def cancel(self, item: pytest.Item) -> None:
         """Stop the timer of `item`: what follows is ours, not the test's."""

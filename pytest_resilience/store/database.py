@@ -222,6 +222,8 @@ def _foreign(path: Path, what: str) -> StoreError:
 def _explain(path: Path, error: Exception) -> StoreError:
     """Return what `error` means for `path`; called when DuckDB has let go of the file."""
     text = str(error)
+    # The lines after the first advise programmers of DuckDB.
+    brief = text.partition("\n")[0]
     if "Could not set lock" in text:
         holder = re.search(r"held in (\S+) \(PID (\d+)\)", text)
         who = f"{Path(holder[1]).name}, process {holder[2]}" if holder else "another process"
@@ -229,14 +231,14 @@ def _explain(path: Path, error: Exception) -> StoreError:
     if "file handle conflict" in text or "different configuration" in text:
         return StoreError(f"{path} is open in this very process; close that connection first")
     if "version number" in text or "storage version" in text.lower():
-        return StoreError(f"{path} was written by a newer DuckDB; upgrade duckdb ({text})")
+        return StoreError(f"{path} was written by a newer DuckDB; upgrade duckdb ({brief})")
     if "No space left" in text or "File too large" in text:
         return StoreError(f"no space left for {path}; make room on its disk")
     if "Permission denied" in text or "Read-only file system" in text or "read-only" in text:
-        return StoreError(f"{path} cannot be written here; check the rights on it ({text})")
+        return StoreError(f"{path} cannot be written here; check the rights on it ({brief})")
     if _is_about_the_file(error) and _DAMAGE.search(text):
-        return _damaged(path, text)
-    return StoreError(f"{path} could not be used: {text}")
+        return _damaged(path, brief)
+    return StoreError(f"{path} could not be used: {brief}")
 
 
 def _is_about_the_file(error: Exception) -> bool:
