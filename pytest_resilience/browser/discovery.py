@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_resilience.browser import processes
+from pytest_resilience.browser import host, processes
 from pytest_resilience.browser.processes import ProcessId
 from pytest_resilience.browser.sessions import DriverSession
 from pytest_resilience.browser.wire import Wire
@@ -38,6 +38,7 @@ def describe(driver: WebDriver, requested: dict[str, Any] | None) -> DriverSessi
     driver_process = processes.identify(getattr(child, "pid", None))
     remote = driver_process is None
     relatives = processes.family(driver_process) if driver_process is not None else ()
+    browser_process = _browser_process(granted, relatives)
     profile = profile_of(granted)
     return DriverSession(
         session_id=driver.session_id or "",
@@ -49,7 +50,8 @@ def describe(driver: WebDriver, requested: dict[str, Any] | None) -> DriverSessi
         requested=copy.deepcopy(requested),
         capabilities=granted,
         driver_process=driver_process,
-        browser_process=_browser_process(granted, relatives),
+        browser_process=browser_process,
+        oom_kills={} if remote else host.oom_kills(browser_process),
         child=child,
         leads_group=driver_process is not None and processes.leads_group(driver_process),
         shares_driver=bool(getattr(service, "reuse_service", False)),
@@ -59,6 +61,7 @@ def describe(driver: WebDriver, requested: dict[str, Any] | None) -> DriverSessi
         and profile is not None
         and not _is_attached(requested, service)
         and is_temporary(profile, requested, getattr(service, "env", None)),
+        socket_dir=_socket_dir(profile),
     )
 
 
@@ -79,6 +82,13 @@ def profile_of(granted: Mapping[str, Any]) -> str | None:
         if isinstance(value, Mapping) and isinstance(value.get("userDataDir"), str):
             return str(value["userDataDir"]) or None
     return None
+
+
+def _socket_dir(profile: str | None) -> str | None:
+    try:
+        return os.path.dirname(os.readlink(os.path.join(profile or "", "SingletonSocket")))
+    except OSError:
+        return None
 
 
 def is_temporary(

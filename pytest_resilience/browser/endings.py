@@ -92,7 +92,6 @@ def bounded_quit(session: DriverSession, call: Callable[[], Any], *, limit_s: fl
 
 def _quit_local(session: DriverSession, call: Callable[[], Any], limit_s: float) -> Any:
     __tracebackhide__ = True
-    socket_dir = _socket_dir(session)
     cut = session.discarded or is_beyond_answering(session)
     if cut:
         _end_unresponsive(session)
@@ -107,7 +106,7 @@ def _quit_local(session: DriverSession, call: Callable[[], Any], limit_s: float)
     finally:
         # A class may keep its browser for later instead of quitting it.
         if session.closed or _state(session.driver_process) in LIFELESS:
-            _guarded(lambda: _clear_up(session, socket_dir, rough=cut or deadline.struck))
+            _guarded(lambda: _clear_up(session, rough=cut or deadline.struck))
 
 
 def _quit_remote(session: DriverSession, call: Callable[[], Any], limit_s: float) -> Any:
@@ -155,11 +154,10 @@ def _discard(session: DriverSession) -> None:
         session.wire.ask("DELETE", f"/session/{session.session_id}", limit_s=FREE_SLOT_LIMIT_S)
         session.reaped = True
         return
-    socket_dir = _socket_dir(session)
     _end_unresponsive(session)
     if _state(session.driver_process) == ALIVE:
         session.wire.ask("DELETE", f"/session/{session.session_id}", limit_s=_CLEAR_UP_LIMIT_S)
-    _clear_up(session, socket_dir, rough=True)
+    _clear_up(session, rough=True)
 
 
 def clear_failed_start(failed: FailedStart) -> None:
@@ -197,7 +195,7 @@ def refresh_relatives(session: DriverSession) -> None:
         session.relatives |= frozenset(processes.family(session.driver_process))
 
 
-def _clear_up(session: DriverSession, socket_dir: str | None, *, rough: bool) -> None:
+def _clear_up(session: DriverSession, *, rough: bool) -> None:
     leader = session.driver_process
     if leader is None:
         return
@@ -209,8 +207,8 @@ def _clear_up(session: DriverSession, socket_dir: str | None, *, rough: bool) ->
         processes.reap_child(session.child)
     if session.profile_is_ours and session.profile_dir is not None:
         _remove(session.profile_dir)
-        if socket_dir is not None and _is_socket_dir(socket_dir):
-            _remove(socket_dir)
+        if session.socket_dir is not None and _is_socket_dir(session.socket_dir):
+            _remove(session.socket_dir)
     session.reaped = True
 
 
@@ -250,16 +248,6 @@ def _guarded(action: Callable[[], object]) -> None:
         action()
     except Exception:  # noqa: BLE001 - observing must not harm the test
         _log.warning("a browser session could not be cleared up", exc_info=True)
-
-
-def _socket_dir(session: DriverSession) -> str | None:
-    """Return the directory with the socket of a Chromium, which outlives a killed one."""
-    if session.profile_dir is None or not session.profile_is_ours:
-        return None
-    try:
-        return os.path.dirname(os.readlink(os.path.join(session.profile_dir, "SingletonSocket")))
-    except OSError:
-        return None
 
 
 def _is_socket_dir(path: str) -> bool:

@@ -7,11 +7,12 @@ driver is busy with a command, and nothing through the user's own driver object.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_resilience.browser import endings, latch, processes
+from pytest_resilience.browser import endings, host, latch, processes, target
 from pytest_resilience.browser.processes import ProcessId
 from pytest_resilience.core.evidence import (
     ALIVE,
@@ -26,7 +27,6 @@ from pytest_resilience.core.evidence import (
     EMPTY,
     ERROR,
     ERROR_PAGE,
-    GATEWAY,
     GONE,
     GPU_PROCESS,
     GRID,
@@ -36,7 +36,6 @@ from pytest_resilience.core.evidence import (
     PAGE,
     REFUSED,
     RENDERER_PROCESS,
-    SERVER_ERROR,
     SESSION,
     SILENT,
     STOPPED,
@@ -60,15 +59,15 @@ GRID_LIMIT_S = 1.5
 _BUSY_SHARE = 0.5
 #: Seconds over which the load of renderers is measured where no other probe takes time.
 _LOAD_S = 0.3
-_GATEWAY_STATUSES = frozenset({502, 503, 504})
 _LOST = LIFELESS | {STOPPED}
 _UNREACHABLE = frozenset({REFUSED, SILENT, ERROR})
 
-# Where the page is and how its server answered; a page may have replaced any of these.
+# Where the page is and how its server answered; a page may have replaced any of these. On
+# an error page of Firefox the location is still the address that could not be loaded.
 _PAGE_SCRIPT = """
 const entry = (performance.getEntriesByType('navigation') || [])[0] || {};
 const code = document.querySelector('.error-code');
-return [String(location.href), entry.responseStatus || 0, code ? code.textContent : ''];
+return [String(document.documentURI), entry.responseStatus || 0, code ? code.textContent : ''];
 """
 _OF_DEAD_SESSIONS = (
     "invalid session id",
@@ -79,6 +78,7 @@ _OF_DEAD_SESSIONS = (
     "without establishing a connection",
 )
 _ALERT_OPEN = "alert open"
+_ANSWER_SHOWN = re.compile(r"\bHTTP ERROR (\d{3})\b")
 _ERROR_PAGES = ("chrome-error:", "about:neterror", "about:certerror", "about:httpsonlyerror")
 
 
@@ -87,13 +87,17 @@ def probe(session: DriverSession, *, deadline_s: float = 2.0) -> Iterator[ProbeR
 
     Args:
         session: Any session; one that the test ended has nothing but its past to tell.
-        deadline_s: Seconds after which no further probe is begun or waited for.
+        deadline_s: Seconds after which no further probe of the session itself is begun or
+            waited for; the server of its page gets its own, if it may be to blame.
     """
-    yield from _past(session)
-    if session.closed and not session.discarded:
-        return
-    prober = _Prober(session, time.monotonic() + deadline_s)
-    yield from prober.remote() if session.remote else prober.local()
+    found: list[ProbeResult] = []
+    for result in _of_itself(session, time.monotonic() + deadline_s):
+        found.append(result)
+        yield result
+    for examine in (target.examine, host.examine):
+        surrounding = examine(session, Evidence(found))
+        if surrounding is not None:
+            yield surrounding
 
 
 def probe_start(failed: FailedStart, *, deadline_s: float = 2.0) -> Iterator[ProbeResult]:
@@ -102,6 +106,8 @@ def probe_start(failed: FailedStart, *, deadline_s: float = 2.0) -> Iterator[Pro
         begun = time.monotonic()
         reply = failed.wire.ask("GET", "/status", limit_s=min(GRID_LIMIT_S, deadline_s))
         yield _result(GRID, _grid(reply, None), begun)
+    else:
+        yield host.examine_start()
 
 
 def is_healthy(session: DriverSession) -> bool:
@@ -274,6 +280,13 @@ class _Prober:
         return result
 
 
+def _of_itself(session: DriverSession, deadline: float) -> Iterator[ProbeResult]:
+    yield from _past(session)
+    if session.discarded or not session.closed:
+        prober = _Prober(session, deadline)
+        yield from prober.remote() if session.remote else prober.local()
+
+
 def _past(session: DriverSession) -> Iterator[ProbeResult]:
     fact = session.first_failure
     if fact is not None:
@@ -335,12 +348,14 @@ def _page(reply: Reply) -> tuple[str, str]:
     if not isinstance(reply.value, list) or len(reply.value) != 3:
         return ERROR, str(reply.value)[:100]
     href, status, code = str(reply.value[0]), reply.value[1], str(reply.value[2]).strip()
-    if href.startswith(_ERROR_PAGES):
+    shown = _ANSWER_SHOWN.search(code)
+    if href.startswith(_ERROR_PAGES) and not shown:
         return ERROR_PAGE, code or href
+    # An answer without a body makes Chromium show a page of its own.
+    status = int(shown[1]) if shown else status
     if isinstance(status, int) and status >= 500:
-        answer = GATEWAY if status in _GATEWAY_STATUSES else SERVER_ERROR
-        return answer, f"{status} {href}"
-    return OK, href[:200]
+        return target.status_answer(status), f"{status} {href}"
+    return OK, f"{status} {href}" if shown else href[:200]
 
 
 def _grid(reply: Reply, session_id: str | None) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.browser import latch
+from pytest_resilience.browser.target import origin
 from pytest_resilience.browser.watch import Watch
 from pytest_resilience.core.failures import ExceptionFact
 
@@ -39,9 +40,9 @@ _ENDED_KEPT = 32
 
 # Commands that only a living page can answer; the others also work on a crashed tab.
 _PROOFS_OF_LIFE = frozenset({"get", "refresh", "findElement", "findElements", "w3cExecuteScript"})
-_QUIT, _CLOSE_WINDOW, _SET_TIMEOUTS = "quit", "close", "setTimeouts"
+_QUIT, _CLOSE_WINDOW, _SET_TIMEOUTS, _GET = "quit", "close", "setTimeouts", "get"
 #: Commands whose answer changes more than what is in flight.
-TELLING_ANSWERS = frozenset({_CLOSE_WINDOW, _SET_TIMEOUTS})
+TELLING_ANSWERS = frozenset({_CLOSE_WINDOW, _SET_TIMEOUTS, _GET})
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -65,6 +66,8 @@ class DriverSession:
         relatives: Processes seen in the driver's tree so far.
         profile_dir: The browser's profile directory, None if unknown.
         profile_is_ours: True if the driver made that directory and it may be deleted.
+        socket_dir: The directory a Chromium keeps its socket in, None if it has none. Its
+            driver removes a dead browser's profile, which names it, and leaves it behind.
         owner: Whatever the creation callback stored: the fixture that holds the session.
         created_mark: Commands of the registry before this session was created.
         last_mark: Commands of the registry up to this session's last one.
@@ -74,6 +77,9 @@ class DriverSession:
         commands: Number of commands so far.
         first_failure: The failure from which on the session did not work any more; an
             earlier one is forgotten when the page answers again.
+        asked_for: The address it was told to load last, "" if none.
+        reached: Origins that answered any session of the registry so far.
+        oom_kills: Processes killed for lack of memory before it, by where they are counted.
         timeouts: Timeouts set so far, in milliseconds, as they were sent.
         closed: True if it was ended, by the test or by us.
         closed_by_test: True if the test quit it or closed its last window.
@@ -98,6 +104,7 @@ class DriverSession:
     relatives: frozenset[ProcessId] = field(default=frozenset(), repr=False)
     profile_dir: str | None = None
     profile_is_ours: bool = False
+    socket_dir: str | None = None
     owner: Any = None
     created_mark: int = 0
     last_mark: int = 0
@@ -106,6 +113,9 @@ class DriverSession:
     in_flight_since: float = 0.0
     commands: int = 0
     first_failure: ExceptionFact | None = None
+    asked_for: str = ""
+    reached: set[str] = field(default_factory=set, repr=False)
+    oom_kills: dict[str, int] = field(default_factory=dict, repr=False)
     timeouts: dict[str, Any] = field(default_factory=dict)
     closed: bool = False
     closed_by_test: bool = False
@@ -152,7 +162,9 @@ class DriverSession:
         """
         if self.first_failure is not None and command in _PROOFS_OF_LIFE:
             self.first_failure = None
-        if command == _SET_TIMEOUTS:
+        if command == _GET:
+            self.reached.add(origin(parameters.get("url")))
+        elif command == _SET_TIMEOUTS:
             self.timeouts.update(parameters)
         elif command == _CLOSE_WINDOW and isinstance(response, dict):
             # The answer lists the windows that are left.
@@ -217,6 +229,7 @@ class SessionRegistry:
         self._sessions: list[DriverSession] = []
         self._ended: deque[DriverSession] = deque(maxlen=_ENDED_KEPT)
         self._failed_starts: deque[FailedStart] = deque(maxlen=_ENDED_KEPT)
+        self._reached: set[str] = set()
         self._watch = Watch(self)
 
     # Observing
@@ -247,6 +260,7 @@ class SessionRegistry:
         except Exception:  # noqa: BLE001 - observing must not harm the test
             _log.warning("a driver session could not be observed", exc_info=True)
             return None
+        session.reached = self._reached
         session.created_mark = self._mark
         session.last_mark = self.next_mark()
         self._remember(driver, session)

@@ -120,6 +120,8 @@ class Watch:
             telling = driver_command in TELLING_ANSWERS
             # Selenium takes the parameters apart while it sends them.
             kept = dict(params) if telling and params else {}
+            if "url" in kept:
+                session.asked_for = kept["url"]
             session.begin(driver_command, registry.next_mark(), registry.monotonic())
             try:
                 response = original(driver, driver_command, params)

@@ -17,7 +17,8 @@ UNASKED = "unasked"
 # DRIVER_STATUS, DEVTOOLS: REFUSED, SILENT, ERROR
 # SESSION (a script sent to it): CRASHED (its tab), DEAD (no such session), SILENT, REFUSED, ERROR
 # PAGE: ERROR_PAGE (the browser's own; detail says which), GATEWAY, SERVER_ERROR
-# TARGET (the page's server, asked by us): VANISHED, REFUSED, SILENT, ERROR
+# TARGET (the page's server, asked by us): VANISHED (it was there before), REFUSED, RESET, DNS,
+#   TLS, SILENT, ERROR, GATEWAY, SERVER_ERROR
 # GRID: BUSY (no free slot), EMPTY (no node up), DEAD (lost this session), REFUSED, SILENT, ERROR
 # HOST: SHORT (detail says of what)
 # LATCH: label of the error type the session failed with first, or CLOSED (by the test itself)
@@ -48,6 +49,9 @@ SILENT = "silent"
 ERROR = "error"
 CRASHED = "crashed"
 DEAD = "dead"
+RESET = "reset"
+DNS = "dns"
+TLS = "tls"
 VANISHED = "vanished"
 ERROR_PAGE = "error_page"
 GATEWAY = "gateway"

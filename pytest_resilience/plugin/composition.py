@@ -117,9 +117,9 @@ def _nothing(_event: object) -> None:
 
 def _distributes(config: pytest.Config) -> bool:
     """Return whether this process is an xdist controller."""
-    return config.pluginmanager.hasplugin("dsession") or (
-        config.pluginmanager.hasplugin("xdist") and config.getoption("dist", "no") != "no"
-    )
+    loaded = config.pluginmanager.hasplugin
+    xdist = loaded("xdist") or loaded("xdist.plugin")
+    return loaded("dsession") or (xdist and config.getoption("dist", "no") != "no")
 
 
 def _spool(settings: Settings, session_id: str, worker: str) -> Spool | None:

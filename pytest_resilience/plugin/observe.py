@@ -253,6 +253,9 @@ class ReportStream:
         key = (report.nodeid, worker)
         attempts = self._superseded.setdefault(key, [])
         reports = self._reports.setdefault(key, [])
+        if report.when == "teardown" and attempts and not reports:
+            # Some plugins also publish the teardown of an attempt that is superseded.
+            return
         if report.outcome == "rerun":  # type: ignore[comparison-overlap]
             reports.clear()
             attempts.append(self._recorder.superseded(report, len(attempts) + 1, worker))

@@ -212,7 +212,17 @@ class SessionReport:
             self._faults.warn(f"{self._spool.lost} records were lost: {self._spool.error}")
             summary.events_lost += self._spool.lost
         try:
-            History(self._settings.db).merge(orphans(self._settings.db.parent / "spool"))
+            merged = History(self._settings.db).merge(orphans(self._settings.db.parent / "spool"))
+            if merged.moved_aside is not None:
+                self._faults.warn(
+                    f"the history was damaged; it is kept as {merged.moved_aside} and a new one "
+                    "was begun [history-damaged]"
+                )
+            if merged.bad:
+                self._faults.warn(
+                    f"{merged.bad} records of killed runs could not be read; they are kept as "
+                    "*.jsonl.damaged in the spool folder [records-unreadable]"
+                )
             summary.artifacts["history"] = self._shown(self._settings.db)
         except ResilienceError as error:
             self._faults.warn(str(error))

@@ -103,6 +103,8 @@ CREATE TABLE attempts (
 -- One row per error; a later record of the same error_id completes or changes it.
 CREATE TABLE errors (
     error_id VARCHAR,
+    root_error_id VARCHAR,      -- the error that explains this one; its own id if none does
+    fingerprint VARCHAR,        -- what all occurrences of one error have in common
     error_type VARCHAR,
     layer VARCHAR,              -- where it happened: product, page, browser, driver, …
     infrastructure BOOLEAN,     -- whether the error type excuses the product

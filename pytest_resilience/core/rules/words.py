@@ -67,6 +67,18 @@ SCRIPTS = frozenset(
 )
 
 #: Answers of the page's server that show the fault is there.
-SERVER_DOWN = frozenset({ev.REFUSED, ev.SILENT, ev.ERROR, ev.VANISHED})
+SERVER_DOWN = frozenset(
+    {
+        ev.VANISHED,
+        ev.REFUSED,
+        ev.RESET,
+        ev.DNS,
+        ev.TLS,
+        ev.SILENT,
+        ev.ERROR,
+        ev.GATEWAY,
+        ev.SERVER_ERROR,
+    }
+)
 
 LOOPBACK = r"host='?(?:localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])"
