@@ -302,6 +302,9 @@ def _last_attempt(reports: Sequence[pytest.TestReport], number: int, worker: str
             outcome, phase, failed = "failed", report.when or "call", report
         elif report.outcome == "skipped" and outcome == "passed":
             outcome = "skipped"
+    if failed is not None:
+        # What a failed report tells goes before what was recovered around it.
+        data = getattr(failed, ATTEMPT, None)
     if data is None:
         attempt = Attempt()
         if failed is not None:

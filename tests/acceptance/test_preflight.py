@@ -20,7 +20,7 @@ def test_a_browser_found_dead_is_replaced_without_spending_an_attempt(run_browse
         "test_after": ("passed", "passed"),
     }, run.output
     evidence = run.attempts("test_next")[0]["evidence"]
-    assert {"probe": "browser_process", "answer": "gone"}.items() <= _of(evidence).items()
+    assert _of(evidence)["answer"] in ("gone", "zombie")
     assert run.log().count("ran") == 1
     assert (run.log().count("+driver"), run.log().count("+database")) == (2, 1)
     assert "1 recovered" in run.output
