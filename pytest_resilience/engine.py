@@ -18,7 +18,7 @@ from pytest_resilience.core.classifier import BUILTIN_RULES, Diagnosis, Rule, cl
 from pytest_resilience.core.evidence import Evidence
 from pytest_resilience.core.failures import ErrorContext, ErrorReport, Failure
 from pytest_resilience.core.policy import Decision, Limits, decide
-from pytest_resilience.core.ports import Clock, Environment, EventSink
+from pytest_resilience.core.ports import Clock, Environment, EventSink, RandomSource
 from pytest_resilience.core.strategies import RecoveryStrategy, builtin_strategies, choose
 
 
@@ -61,6 +61,7 @@ class RecoveryEngine:
         settings: Settings,
         *,
         clock: Clock,
+        chance: RandomSource | None = None,
         sink: EventSink,
         new_id: Callable[[], str],
         rules: Sequence[Rule] = BUILTIN_RULES,
@@ -74,7 +75,9 @@ class RecoveryEngine:
         self._rules = rules
         #: All errors of the run, folded and related.
         self.errors = ErrorLog() if errors is None else errors
-        self._strategies = tuple(builtin_strategies() if strategies is None else strategies)
+        self._strategies = tuple(
+            builtin_strategies(clock, chance) if strategies is None else strategies
+        )
         self._spent_s = 0.0
 
     def diagnose(
@@ -171,7 +174,7 @@ class RecoveryEngine:
         hopeless: str,
     ) -> tuple[Decision, RecoveryStrategy | None]:
         limits = Limits(policy.retry, policy.max_attempts, policy.max_level, self._budget_left())
-        decision = decide(diagnosis.error_type, attempt, limits)
+        decision = decide(diagnosis.error_type, attempt, limits, transient=diagnosis.transient)
         if not decision.retry:
             return decision, None
         if diagnosis.recovery == "escalate":
@@ -179,7 +182,12 @@ class RecoveryEngine:
         if hopeless:
             return Decision(False, hopeless), None
         strategy = choose(
-            self._strategies, diagnosis.error_type, tried=history.tried, max_level=policy.max_level
+            self._strategies,
+            diagnosis.error_type,
+            tried=history.tried,
+            max_level=policy.max_level,
+            recommended=diagnosis.recovery,
+            transient=diagnosis.transient,
         )
         if strategy is None:
             reason = f"no recovery up to level {policy.max_level} can help"

@@ -65,6 +65,27 @@ def describe(driver: WebDriver, requested: dict[str, Any] | None) -> DriverSessi
     )
 
 
+def anticipate(driver: WebDriver, requested: dict[str, Any] | None) -> DriverSession:
+    """Return what there is to know of a session that `driver` is about to ask for."""
+    service = getattr(driver, "service", None)
+    endpoint = endpoint_of(driver)
+    driver_process = processes.identify(getattr(getattr(service, "process", None), "pid", None))
+    remote = driver_process is None
+    wanted = (dict(requested), *_option_sets(requested)) if requested else ()
+    names = [str(found["browserName"]) for found in wanted if "browserName" in found]
+    return DriverSession(
+        session_id="",
+        browser=names[0].lower() if names else "",
+        browser_version="",
+        endpoint=endpoint,
+        remote=remote,
+        wire=Wire.to(driver.command_executor, endpoint, remote=remote),
+        requested=requested,
+        capabilities={},
+        driver_process=driver_process,
+    )
+
+
 def endpoint_of(driver: WebDriver) -> str:
     """Return the URL that the commands of `driver` go to, "" if it cannot be told."""
     executor: Any = driver.command_executor

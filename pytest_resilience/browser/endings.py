@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.browser import latch, processes
 from pytest_resilience.browser.processes import ProcessId
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession, FailedStart
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 #: Seconds a grid gets to free the slot of a discarded session.
 FREE_SLOT_LIMIT_S = 3.0
@@ -64,6 +63,9 @@ class Deadline:
         traceback: TracebackType | None,
     ) -> None:
         self._timer.cancel()
+        if self.struck:
+            # What comes next must find the work done, not half done.
+            self._timer.join()
 
     def _run(self) -> None:
         self.struck = True
@@ -124,8 +126,11 @@ def _quit_remote(session: DriverSession, call: Callable[[], Any], limit_s: float
         session.reaped = session.closed
 
 
-def bounded_stop(child: subprocess.Popen[bytes], call: Callable[[], _T], *, limit_s: float) -> _T:
-    """Run `call`, a stop of the driver service whose process is `child`, within bounds."""
+def bounded_stop(child: subprocess.Popen[bytes], call: Callable[[], Any], *, limit_s: float) -> Any:
+    """Run `call`, a stop of the driver service whose process is `child`, within bounds.
+
+    As with `bounded_quit`, what it says about a process we had to kill is swallowed.
+    """
     __tracebackhide__ = True
     process = processes.identify(child.pid) if child.poll() is None else None
     if process is None:
@@ -135,10 +140,18 @@ def bounded_stop(child: subprocess.Popen[bytes], call: Callable[[], _T], *, limi
     def end() -> None:
         processes.exterminate(lambda: _belonging_to(process, grouped))
 
-    if processes.state(process) == STOPPED:
+    cut = processes.state(process) == STOPPED
+    if cut:
         end()
-    with Deadline(limit_s, end):
-        return call()
+    deadline = Deadline(limit_s, end)
+    try:
+        with deadline:
+            return call()
+    except Exception as error:
+        if (cut or deadline.struck) and _comes_of_our_kill(error):
+            processes.reap_child(child)
+            return None
+        raise
 
 
 def discard(session: DriverSession) -> None:
@@ -199,12 +212,14 @@ def _clear_up(session: DriverSession, *, rough: bool) -> None:
     leader = session.driver_process
     if leader is None:
         return
-    if rough or not session.leads_group or processes.group_exists(leader):
-        survivors = processes.exterminate(lambda: _members(session, thorough=rough))
-        if survivors:
-            _log.warning("processes of a browser could not be ended: %s", survivors)
-    if not session.shares_driver:
-        processes.reap_child(session.child)
+    try:
+        if rough or not session.leads_group or processes.group_exists(leader):
+            survivors = processes.exterminate(lambda: _members(session, thorough=rough))
+            if survivors:
+                _log.warning("processes of a browser could not be ended: %s", survivors)
+    finally:
+        if not session.shares_driver:
+            processes.reap_child(session.child)
     if session.profile_is_ours and session.profile_dir is not None:
         _remove(session.profile_dir)
         if session.socket_dir is not None and _is_socket_dir(session.socket_dir):

@@ -12,12 +12,19 @@ from __future__ import annotations
 from types import TracebackType
 
 from pytest_resilience.core.failures import ErrorType, ExceptionFact
+from pytest_resilience.core.rules.hang import BLAMED, COMMAND_HUNG, blamed
 
 #: Characters of an exception's text that are kept.
 TEXT_LIMIT = 1_000
 
 _ANSWERS_ABOUT_SESSION = frozenset(
-    {"InvalidSessionIdException", "NoSuchWindowException", "SessionNotCreatedException"}
+    {
+        "WebDriverException",
+        COMMAND_HUNG,
+        "InvalidSessionIdException",
+        "NoSuchWindowException",
+        "SessionNotCreatedException",
+    }
 )
 _ANSWERS_ABOUT_WAITING = ("from renderer", "when executing request")
 _WIRE_ROOTS = frozenset(
@@ -68,11 +75,13 @@ def is_worth_keeping(fact: ExceptionFact) -> bool:
         return True
     if fact.type_name == "TimeoutException":
         return any(sign in fact.message for sign in _ANSWERS_ABOUT_WAITING)
-    return fact.type_name == "WebDriverException" or fact.type_name in _ANSWERS_ABOUT_SESSION
+    return fact.type_name in _ANSWERS_ABOUT_SESSION
 
 
 def label_of(fact: ExceptionFact) -> str:
     """Return the label of the error type that `fact` speaks for on its own."""
+    if fact.type_name == COMMAND_HUNG and blamed(fact.message):
+        return BLAMED[blamed(fact.message)].label
     text = fact.message.lower()
     for sign, error_type in _SIGNS:
         if sign.lower() in text:

@@ -32,6 +32,7 @@ from pytest_resilience.core.evidence import (
     GRID,
     LATCH,
     LIFELESS,
+    NODE,
     OK,
     PAGE,
     REFUSED,
@@ -133,6 +134,7 @@ def broken(evidence: Evidence) -> bool:
         or evidence.answer(DEVTOOLS) in (REFUSED, SILENT)
         or evidence.answer(SESSION) in (CRASHED, DEAD, SILENT, REFUSED)
         or evidence.answer(GRID) == DEAD
+        or evidence.answer(NODE) in (DEAD, SILENT, REFUSED)
     )
 
 
@@ -289,6 +291,7 @@ def _of_itself(session: DriverSession, deadline: float) -> Iterator[ProbeResult]
 
 def _past(session: DriverSession) -> Iterator[ProbeResult]:
     fact = session.first_failure
+    yield from session.hang_evidence
     if fact is not None:
         yield ProbeResult(LATCH, latch.label_of(fact), f"{fact.type_name}: {fact.message}"[:300])
     elif session.closed_by_test:

@@ -18,8 +18,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.browser import latch
-from pytest_resilience.browser.target import origin
+from pytest_resilience.browser.guard import Care, Guard
+from pytest_resilience.browser.starts import FailedStart as FailedStart
 from pytest_resilience.browser.watch import Watch
+from pytest_resilience.browser.watchdog import HANG_TIMEOUT_S
+from pytest_resilience.core.evidence import ProbeResult
 from pytest_resilience.core.failures import ExceptionFact
 
 if TYPE_CHECKING:
@@ -81,6 +84,7 @@ class DriverSession:
         reached: Origins that answered any session of the registry so far.
         oom_kills: Processes killed for lack of memory before it, by where they are counted.
         timeouts: Timeouts set so far, in milliseconds, as they were sent.
+        care: What the guard knows of its commands and connections.
         closed: True if it was ended, by the test or by us.
         closed_by_test: True if the test quit it or closed its last window.
         discarded: True if we ended it.
@@ -117,6 +121,7 @@ class DriverSession:
     reached: set[str] = field(default_factory=set, repr=False)
     oom_kills: dict[str, int] = field(default_factory=dict, repr=False)
     timeouts: dict[str, Any] = field(default_factory=dict)
+    care: Care = field(default_factory=Care, repr=False)
     closed: bool = False
     closed_by_test: bool = False
     discarded: bool = False
@@ -145,12 +150,23 @@ class DriverSession:
         """Pid of the browser's main process."""
         return self.browser_process.pid if self.browser_process is not None else None
 
+    @property
+    def hang_evidence(self) -> tuple[ProbeResult, ...]:
+        """What was found out while its last hanging command hung; () once it works again."""
+        hang = self.care.hang if self.first_failure is not None else None
+        return tuple(hang.evidence) if hang is not None else ()
+
+    @property
+    def adjustments(self) -> list[str]:
+        """What was changed about its connections, in words."""
+        return self.care.line.adjustments if self.care.line is not None else []
+
     def begin(self, command: str, mark: int, now: float) -> None:
         """Note that `command` is sent now."""
         self.commands += 1
         self.last_mark = mark
-        self.last_command = self.in_flight = command
         self.in_flight_since = now
+        self.last_command = self.in_flight = command
         if command == _QUIT:
             self.closed_by_test = self.closed_by_test or not self.closed
             self.closed = True
@@ -161,11 +177,14 @@ class DriverSession:
         Need not be called, if nothing failed before and it is not in `TELLING_ANSWERS`.
         """
         if self.first_failure is not None and command in _PROOFS_OF_LIFE:
-            self.first_failure = None
+            self.first_failure = self.care.hang = None
         if command == _GET:
+            from pytest_resilience.browser.target import origin
+
             self.reached.add(origin(parameters.get("url")))
         elif command == _SET_TIMEOUTS:
             self.timeouts.update(parameters)
+            self.care.nest(self)
         elif command == _CLOSE_WINDOW and isinstance(response, dict):
             # The answer lists the windows that are left.
             self.closed_by_test = response.get("value") == []
@@ -178,31 +197,6 @@ class DriverSession:
                 self.first_failure = fact
 
 
-@dataclass(eq=False, slots=True, kw_only=True)
-class FailedStart:
-    """A session that could not be started.
-
-    Attributes:
-        mark: Commands of the registry up to the failure.
-        endpoint: URL of the driver or grid, "" if the driver itself did not start.
-        wire: The way to the endpoint, None if there is none.
-        remote: True if no local driver process was to serve it.
-        driver_process: Identity of the local driver, None if there is none.
-        child: That process as our child.
-        leads_group: True if everything it started is in a process group of its own.
-        error: Why.
-    """
-
-    mark: int
-    endpoint: str = ""
-    wire: Wire | None = None
-    remote: bool = False
-    driver_process: ProcessId | None = None
-    child: subprocess.Popen[bytes] | None = None
-    leads_group: bool = False
-    error: ExceptionFact = field(default_factory=lambda: ExceptionFact((), ""))
-
-
 class SessionRegistry:
     """All driver sessions of this process, from `watch` on.
 
@@ -210,6 +204,11 @@ class SessionRegistry:
         on_created: Called with each new session, as soon as it is known; may set `owner`.
         monotonic: Clock for `in_flight_since`, seconds.
         quit_limit_s: Seconds a `quit` may take before its processes are killed.
+        hang_timeout_s: Seconds a command gets before it is looked after, which ends it if
+            something it needs is stopped, silent or gone; None for never.
+        nest_timeouts: Whether a client that would wait for ever gets a time-out, longer
+            than those of its driver.
+        repeat_requests: Whether urllib3 may repeat a lost GET or DELETE three times.
     """
 
     def __init__(
@@ -218,6 +217,9 @@ class SessionRegistry:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         quit_limit_s: float = QUIT_LIMIT_S,
+        hang_timeout_s: float | None = HANG_TIMEOUT_S,
+        nest_timeouts: bool = True,
+        repeat_requests: bool = False,
     ) -> None:
         self.on_created = on_created
         self.monotonic = monotonic
@@ -231,6 +233,14 @@ class SessionRegistry:
         self._failed_starts: deque[FailedStart] = deque(maxlen=_ENDED_KEPT)
         self._reached: set[str] = set()
         self._watch = Watch(self)
+        #: Looks after the commands in flight.
+        self.guard = Guard(
+            self.living,
+            monotonic=monotonic,
+            hang_timeout_s=hang_timeout_s,
+            nest_timeouts=nest_timeouts,
+            repeat_requests=repeat_requests,
+        )
 
     # Observing
 
@@ -241,6 +251,7 @@ class SessionRegistry:
     def unwatch(self) -> None:
         """Stop observing and leave selenium as it was; may be called twice."""
         self._watch.end()
+        self.guard.release()
 
     def next_mark(self) -> int:
         """Count one command; return how many there were with it."""
@@ -264,6 +275,7 @@ class SessionRegistry:
         session.created_mark = self._mark
         session.last_mark = self.next_mark()
         self._remember(driver, session)
+        self.guard.opened(driver, session)
         if self.on_created is not None:
             try:
                 self.on_created(session)

@@ -93,11 +93,18 @@ class Watch:
             __tracebackhide__ = True
             if not self._active:
                 return original(driver, capabilities, *rest, **named)
+            guard = self._registry.guard
+            awaited = guard.starting(driver, capabilities)
             try:
                 result = original(driver, capabilities, *rest, **named)
             except Exception as error:
-                self._registry.start_failed(self._failed_start(driver, error))
+                reason = awaited.care.explained(awaited, error) if awaited is not None else error
+                self._registry.start_failed(self._failed_start(driver, reason))
+                if reason is not error:
+                    raise reason from error
                 raise
+            finally:
+                guard.started(awaited)
             self._wrap_quits(driver)
             self._registry.opened(driver, capabilities)
             return result
@@ -105,9 +112,11 @@ class Watch:
         return start_session
 
     def _execute(self, original: Method) -> Method:
+        from pytest_resilience.browser.guard import SLOW_S
         from pytest_resilience.browser.sessions import TELLING_ANSWERS
 
         registry, by_driver = self._registry, self._registry.by_driver
+        monotonic = registry.monotonic
 
         # This runs for every command of every suite: no calls that can be done without.
         def execute(driver: Any, driver_command: Any, params: Any = None) -> Any:
@@ -122,14 +131,20 @@ class Watch:
             kept = dict(params) if telling and params else {}
             if "url" in kept:
                 session.asked_for = kept["url"]
-            session.begin(driver_command, registry.next_mark(), registry.monotonic())
+            session.begin(driver_command, registry.next_mark(), monotonic())
             try:
                 response = original(driver, driver_command, params)
-            except BaseException as error:
-                session.failed(error)
+            except Exception as error:
+                reason = session.care.explained(session, error)
+                session.failed(reason)
+                if reason is not error:
+                    raise reason from error
                 raise
             finally:
                 session.in_flight = ""
+                seconds = monotonic() - session.in_flight_since
+                if seconds > SLOW_S:
+                    session.care.took(driver_command, seconds)
             if telling or session.first_failure is not None:
                 session.answered(driver_command, kept, response)
             return response

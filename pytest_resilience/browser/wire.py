@@ -66,11 +66,18 @@ class Wire:
         """
         if not remote:
             return cls(endpoint)
+        make = getattr(executor, "_get_connection_manager", None)
         return cls(
             endpoint,
             headers=_headers(executor, endpoint),
-            make_pool=getattr(executor, "_get_connection_manager", None),
+            # What cuts the user's own connections must not cut ours.
+            make_pool=getattr(make, "__wrapped__", make),
         )
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The headers by which the endpoint knows who asks."""
+        return {k: v for k, v in self._headers.items() if k.lower() == "authorization"}
 
     def ask(self, method: str, path: str, *, limit_s: float, body: object = None) -> Reply:
         """Send one request and wait at most `limit_s` seconds for each step of it."""

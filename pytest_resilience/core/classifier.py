@@ -32,6 +32,7 @@ class Diagnosis:
             ``command_retry``, ``delayed_retry``, ``fresh_window``, ``browser_restart``,
             ``driver_restart``, ``node_switch``, ``coordinator_recovery``,
             ``batch_reduction``, ``hardware_switch``, ``environment_reset`` or ``escalate``.
+        transient: True if another attempt is worth it although nobody is excused.
     """
 
     error_type: ErrorType
@@ -39,6 +40,7 @@ class Diagnosis:
     rule: str
     severity: ErrorSeverity
     recovery: str
+    transient: bool = False
 
 
 def classify(
@@ -68,6 +70,7 @@ def _first_match(case: Case, rules: Iterable[Rule]) -> Diagnosis:
                 rule=rule.name or "unnamed-rule",
                 severity=rule.severity or USUAL_SEVERITY[rule.error_type],
                 recovery=rule.recovery or USUAL_RECOVERY[rule.error_type],
+                transient=rule.transient,
             )
     return _diagnosis(ErrorType.UNKNOWN, 0.2, "nothing-matched")
 

@@ -20,6 +20,7 @@ UNASKED = "unasked"
 # TARGET (the page's server, asked by us): VANISHED (it was there before), REFUSED, RESET, DNS,
 #   TLS, SILENT, ERROR, GATEWAY, SERVER_ERROR
 # GRID: BUSY (no free slot), EMPTY (no node up), DEAD (lost this session), REFUSED, SILENT, ERROR
+# NODE (of a grid, the one that holds the session): DEAD (down), SILENT
 # HOST: SHORT (detail says of what)
 # LATCH: label of the error type the session failed with first, or CLOSED (by the test itself)
 BROWSER_PROCESS = "browser_process"
@@ -32,6 +33,7 @@ DEVTOOLS = "devtools"
 PAGE = "page"
 TARGET = "target"
 GRID = "grid"
+NODE = "node"
 HOST = "host"
 LATCH = "latch"
 

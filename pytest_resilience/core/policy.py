@@ -1,7 +1,7 @@
 """May this failure be retried, and by which recovery?
 
-Invariant: a failure that is not infrastructure is final on its first attempt unless
-the user asked for more; every decision says why.
+Invariant: a failure that is neither infrastructure nor transient is final on its first
+attempt unless the user asked for more; every decision says why.
 """
 
 from __future__ import annotations
@@ -41,16 +41,25 @@ class Decision:
     reason: str
 
 
-def decide(error_type: ErrorType, attempt: int, limits: Limits) -> Decision:
-    """Decide on a failure of `error_type` in attempt number `attempt` (from 1)."""
+def decide(
+    error_type: ErrorType, attempt: int, limits: Limits, *, transient: bool = False
+) -> Decision:
+    """Decide on a failure of `error_type` in attempt number `attempt` (from 1).
+
+    Args:
+        transient: True for an application that was there before and is gone now, which is
+            retried although it is nobody's but its own fault.
+    """
     if limits.retry == "never":
         return Decision(False, "the test is marked no_resilience")
-    if not _retryable(error_type, limits.retry):
+    if not (transient or _retryable(error_type, limits.retry)):
         return Decision(False, f"{error_type.label} failures are final")
     if attempt >= limits.max_attempts:
         return Decision(False, f"all {limits.max_attempts} attempts are used up")
     if limits.budget_left_s is not None and limits.budget_left_s <= 0:
         return Decision(False, "the recovery budget of the run is used up")
+    if transient:
+        return Decision(True, f"the {error_type.label} failure may pass by itself")
     return Decision(True, f"{error_type.label} failures are retried")
 
 

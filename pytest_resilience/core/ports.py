@@ -23,6 +23,13 @@ class Clock(Protocol):
         """Wait for `seconds`."""
 
 
+class RandomSource(Protocol):
+    """Chance."""
+
+    def random(self) -> float:
+        """Return a number from 0 up to, but not including, 1."""
+
+
 class EventSink(Protocol):
     """Where records go."""
 

@@ -163,6 +163,8 @@ class Rule:
         starting: Whether a session must (or must not) be in the making; None for either.
         strong: True if the signature can come from a broken infrastructure alone, so that
             it counts even where it merely stands beside an assertion.
+        transient: True if another attempt may pass although this is not infrastructure: an
+            application that was there before and is gone now.
 
     Raises:
         ValueError: A regular expression or a confidence is invalid.
@@ -187,6 +189,7 @@ class Rule:
     remote: bool | None = None
     starting: bool | None = None
     strong: bool = False
+    transient: bool = False
     _patterns: Mapping[str, re.Pattern[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

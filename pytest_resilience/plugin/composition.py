@@ -6,6 +6,7 @@ the recording half alone, in the controller the reporting half alone, without xd
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -144,6 +145,7 @@ def _running_half(
     engine = RecoveryEngine(
         settings,
         clock=SystemClock(),
+        chance=random.Random(),
         sink=sink,
         new_id=lambda: uuid.uuid4().hex,
         rules=_rules(config, faults),

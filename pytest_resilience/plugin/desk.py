@@ -102,7 +102,8 @@ class FailureDesk:
             incident = self._engine.diagnose(
                 failure, scene.evidence, case.policy, case.history, hopeless=hopeless
             )
-            self._settle(case, survived=not incident.report.error_type.infrastructure)
+            again = incident.report.error_type.infrastructure or incident.diagnosis.transient
+            self._settle(case, survived=not again)
             return incident
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)

@@ -6,11 +6,11 @@ only those that own one, with everything built on them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_resilience.core.evidence import Evidence
+from pytest_resilience.core.evidence import ERROR, Evidence, ProbeResult
 from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class BrowserEnvironment:
             from pytest_resilience.browser import probes
 
             for session in sessions:
-                evidence = Evidence(probes.probe(session))
+                evidence = Evidence(_whole(probes.probe(session)))
                 if probes.broken(evidence):
                     if not scene.broken:
                         scene.session, scene.evidence = session, evidence
@@ -161,3 +161,11 @@ class BrowserEnvironment:
     def _finish(self, fixturedef: FixtureDef) -> None:
         for error in self._keeper.finish(fixturedef):
             self.noise.append(f"{type(error).__name__}: {error}")
+
+
+def _whole(results: Iterator[ProbeResult]) -> Iterator[ProbeResult]:
+    """Yield `results`; should a probe fail, what the others found out still counts."""
+    try:
+        yield from results
+    except Exception as fault:  # noqa: BLE001 - a probe that fails is told as one
+        yield ProbeResult("probes", ERROR, f"{type(fault).__name__}: {fault}")

@@ -121,9 +121,11 @@ def _exception_of(cached_error: Any) -> BaseException:
 def _track_dynamic_dependencies(fixturedef: FixtureDef, request: Any) -> None:
     original: Callable[[str], Any] = request.getfixturevalue
 
-    @functools.wraps(original)
     def getfixturevalue(argname: str) -> Any:
         value = original(argname)
+        if argname in fixturedef.argnames:
+            # Declared: pytest, which asks for arguments this way too, registers it itself.
+            return value
         dependency = request._get_active_fixturedef(argname)
         if isinstance(dependency, pytest.FixtureDef) and dependency is not fixturedef:
             dependency.addfinalizer(functools.partial(fixturedef.finish, request=request))

@@ -47,12 +47,21 @@ def _walk(error: BaseException) -> Iterator[ExceptionFact]:
         yield _fact(current, relation)
         # Depth first: what is behind an exception stands directly after it, and what is
         # behind a group before the group's members.
-        behind: list[tuple[BaseException, str]] = []
+        behind = [(cause, "cause") for cause in _wrapped(current)]
         if current.__cause__ is not None:
             behind.append((current.__cause__, "cause"))
         elif current.__context__ is not None and not current.__suppress_context__:
             behind.append((current.__context__, "context"))
         waiting[:0] = [*behind, *((member, "member") for member in _members(current))]
+
+
+def _wrapped(error: BaseException) -> list[BaseException]:
+    # `doctest.UnexpectedException` keeps what the example raised beside the chain.
+    with contextlib.suppress(Exception):
+        held = getattr(error, "exc_info", None)
+        if isinstance(held, tuple) and len(held) == 3 and isinstance(held[1], BaseException):
+            return [held[1]]
+    return []
 
 
 def _members(error: BaseException) -> list[BaseException]:

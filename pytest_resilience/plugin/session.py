@@ -209,7 +209,10 @@ class SessionReport:
 
         self._spool.close()
         if self._spool.error:
-            self._faults.warn(f"{self._spool.lost} records were lost: {self._spool.error}")
+            self._faults.warn(
+                f"{self._spool.lost} records did not reach the history "
+                f"{self._shown(self._settings.db)}: {self._spool.error}"
+            )
             summary.events_lost += self._spool.lost
         try:
             merged = History(self._settings.db).merge(orphans(self._settings.db.parent / "spool"))
@@ -223,7 +226,8 @@ class SessionReport:
                     f"{merged.bad} records of killed runs could not be read; they are kept as "
                     "*.jsonl.damaged in the spool folder [records-unreadable]"
                 )
-            summary.artifacts["history"] = self._shown(self._settings.db)
+            if self._settings.db.exists():
+                summary.artifacts["history"] = self._shown(self._settings.db)
         except ResilienceError as error:
             self._faults.warn(str(error))
 

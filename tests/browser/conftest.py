@@ -43,18 +43,24 @@ def found(*names: str) -> str:
     pytest.fail(f"these tests need one of: {', '.join(names)}")
 
 
-def chrome_options(*arguments: str) -> ChromeOptions:
-    """Return options for a browser that runs anywhere."""
-    options = ChromeOptions()
-    for argument in (*CHROME_ARGUMENTS, *arguments):
-        options.add_argument(argument)
-    options.binary_location = found("chromium", "chromium-browser", "google-chrome")
-    return options
+@pytest.fixture
+def chrome_options() -> Callable[..., ChromeOptions]:
+    """Return a function that makes options for a browser that runs anywhere."""
+
+    def make(*arguments: str) -> ChromeOptions:
+        options = ChromeOptions()
+        for argument in (*CHROME_ARGUMENTS, *arguments):
+            options.add_argument(argument)
+        options.binary_location = found("chromium", "chromium-browser", "google-chrome")
+        return options
+
+    return make
 
 
-def chrome_service(**keywords: Any) -> ChromeService:
-    """Return a service for the driver on the path."""
-    return ChromeService(found("chromedriver"), **keywords)
+@pytest.fixture
+def chrome_service() -> Callable[..., ChromeService]:
+    """Return a function that makes a service for the driver on the path."""
+    return lambda **keywords: ChromeService(found("chromedriver"), **keywords)
 
 
 @pytest.fixture
@@ -84,7 +90,11 @@ def registry(temporary: Path) -> Iterator[SessionRegistry]:
 
 
 @pytest.fixture
-def chrome(registry: SessionRegistry) -> Callable[..., webdriver.Chrome]:
+def chrome(
+    registry: SessionRegistry,
+    chrome_options: Callable[..., ChromeOptions],
+    chrome_service: Callable[..., ChromeService],
+) -> Callable[..., webdriver.Chrome]:
     """Return a function that starts a Chromium, as a user would."""
 
     def start(*arguments: str, kind: type = webdriver.Chrome, **keywords: Any) -> webdriver.Chrome:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException, WebDriverException
 from selenium.webdriver.common.by import By
 
-from pytest_resilience.browser import probes, processes
+from pytest_resilience.browser import endings, probes, processes
 from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 from pytest_resilience.core.evidence import Evidence
 
@@ -483,3 +485,29 @@ def test_a_driver_that_was_dropped_is_no_longer_offered(
     assert registry.living() == []
     registry.discard(session)
     assert remains(session) == []
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, KeyError])
+def test_only_what_our_kill_caused_is_swallowed_by_a_bounded_stop(
+    error: type[Exception],
+) -> None:
+    """A stop that hangs on a frozen driver ends; another mistake in it stays visible."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True
+    )
+    process = processes.identify(child.pid)
+    assert process is not None
+
+    def stop() -> None:
+        child.wait()
+        raise error("the other side is gone")
+
+    def run() -> None:
+        endings.bounded_stop(child, stop, limit_s=0.1)
+
+    if error is KeyError:
+        with pytest.raises(KeyError):
+            run()
+    else:
+        run()
+    assert child.returncode == -signal.SIGKILL

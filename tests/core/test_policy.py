@@ -114,3 +114,27 @@ def test_the_reason_names_what_decided(
     error_type: ErrorType, attempt: int, limits: Limits, expected: Decision
 ) -> None:
     assert decide(error_type, attempt, limits) == expected
+
+
+@given(
+    error_type=st.sampled_from(ErrorType),
+    retry=st.sampled_from(sorted(set(RETRIED) - {"never"})),
+    attempt=st.integers(1, 6),
+    budget=st.none() | st.floats(-10, 10),
+)
+def test_what_may_pass_by_itself_is_retried_within_all_limits(
+    error_type: ErrorType, retry: str, attempt: int, budget: float | None
+) -> None:
+    """An application that vanished is nobody's excuse, but gets its further attempts."""
+    decision = decide(error_type, attempt, Limits(retry, 4, 5, budget), transient=True)
+    assert decision.retry is (attempt < 4 and (budget is None or budget > 0))
+
+
+def test_a_marked_test_is_not_retried_even_if_it_may_pass_by_itself() -> None:
+    assert not decide(ErrorType.PAGE, 1, Limits("never", 4, 5), transient=True).retry
+
+
+def test_the_reason_does_not_call_what_may_pass_infrastructure() -> None:
+    assert decide(ErrorType.PAGE, 1, Limits("infrastructure", 4, 5), transient=True) == Decision(
+        True, "the page failure may pass by itself"
+    )

@@ -11,6 +11,7 @@ from pytest_resilience.core.rule import Rule
 from pytest_resilience.core.rules import (
     browser,
     grid,
+    hang,
     host,
     network,
     product,
@@ -21,6 +22,7 @@ from pytest_resilience.core.rules import (
 
 BUILTIN_RULES: tuple[Rule, ...] = (
     *product.FIRST,
+    *hang.RULES,
     *session.RULES,
     *start.RULES,
     *host.RULES,

@@ -11,7 +11,7 @@ from functools import partial
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
 from pytest_resilience.core.rule import Rule
-from pytest_resilience.core.rules.words import TIMEOUTS, any_of
+from pytest_resilience.core.rules.words import SERVER_DOWN, SLOWING, TIMEOUTS, any_of
 
 _RESOURCE = partial(Rule, error_type=ErrorType.RESOURCE)
 _DATABASES = (
@@ -92,6 +92,7 @@ RULES = (
         confidence=0.75,
         types=("builtins.MemoryError",),
         evidence={ev.HOST: {ev.SHORT}},
+        details={ev.HOST: r"\bmemory\b"},
     ),
     _RESOURCE(
         name="device-out-of-memory",
@@ -156,5 +157,7 @@ RULES = (
             r"\.(?:goto|reload)\b",
         ),
         evidence={ev.HOST: {ev.SHORT}},
+        details={ev.HOST: SLOWING},
+        unless={ev.TARGET: SERVER_DOWN},
     ),
 )

@@ -58,6 +58,12 @@ _ANY_ERROR_PAGE = any_of(
     r"\bns_error_\w+",
     r"reached error page",
 )
+# Errors before the server was asked anything, as error pages write them.
+_NEVER_ASKED = any_of(
+    r"\berr_(?:name_\w+|dns_\w+|address_unreachable|(?:connection_)?timed_out)\b",
+    r"\berr_(?:connection_(?:refused|failed)|network_\w+|internet_disconnected)\b",
+    r"\?e=(?:dnsnotfound|connectionfailure|nettimeout|netoffline|netchanged)\b",
+)
 _BAD_ADDRESS = any_of(
     _chromium("unsafe_port", "invalid_url", r"\w+_url_scheme"),
     _firefox("malformeduri", "deniedportaccess", "unknownprotocolfound"),
@@ -80,6 +86,15 @@ _ERRORS = (
         recovery="delayed_retry",
         message=_ANY_ERROR_PAGE,
         evidence={ev.TARGET: {ev.VANISHED}},
+        transient=True,
+    ),
+    # A name that led somewhere a moment ago: nobody changed the test meanwhile.
+    _NETWORK(
+        name="name-lost",
+        confidence=0.8,
+        message=_ANY_ERROR_PAGE,
+        evidence={ev.TARGET: {ev.DNS}},
+        details={ev.TARGET: "reached earlier"},
     ),
     _PAGE(
         name="server-down",
@@ -124,12 +139,25 @@ _BEHIND_THE_EXCEPTION = (
         name="error-page-server-vanished",
         recovery="delayed_retry",
         absent=MISTAKES,
-        evidence={ev.PAGE: {ev.ERROR_PAGE}, ev.TARGET: {ev.VANISHED}},
+        evidence={
+            ev.PAGE: {ev.ERROR_PAGE, ev.GATEWAY, ev.SERVER_ERROR},
+            ev.TARGET: {ev.VANISHED},
+        },
+        transient=True,
     ),
+    _NETWORK(
+        name="error-page-name-lost",
+        absent=MISTAKES,
+        evidence={ev.PAGE: {ev.ERROR_PAGE}, ev.TARGET: {ev.DNS}},
+        details={ev.TARGET: "reached earlier"},
+    ),
+    # An answer that broke off may be the application's own doing, even if it answers us:
+    # what the page sent cannot be sent again.
     _NETWORK(
         name="error-page-server-up",
         absent=MISTAKES,
         evidence={ev.PAGE: {ev.ERROR_PAGE}, ev.TARGET: {ev.OK}},
+        details={ev.PAGE: _NEVER_ASKED},
     ),
     _PAGE(
         name="error-page-shown",
@@ -159,6 +187,14 @@ _TIMED_OUT = (
         types=(*TIMEOUTS, "WebDriverException"),
         message=_PAGE_LOAD,
         evidence={ev.SESSION: {ev.SILENT}},
+    ),
+    _PAGE(
+        name="page-load-server-vanished",
+        recovery="delayed_retry",
+        types=(*TIMEOUTS, "WebDriverException"),
+        message=_PAGE_LOAD,
+        evidence={ev.TARGET: {ev.VANISHED}},
+        transient=True,
     ),
     _PAGE(
         name="page-load-server-down",

@@ -123,6 +123,7 @@ _DEAD_OR_STOPPED = (
     _RESOURCE(
         name="browser-died-host-short",
         confidence=0.85,
+        recovery="browser_restart",
         evidence={ev.BROWSER_PROCESS: ev.LIFELESS, ev.HOST: {ev.SHORT}},
         unless={**_OWN_END, ev.DRIVER_PROCESS: {ev.GONE}},
     ),
@@ -142,6 +143,7 @@ _DEAD_OR_STOPPED = (
     _RESOURCE(
         name="tab-crashed-host-short",
         confidence=0.85,
+        recovery="browser_restart",
         evidence={ev.SESSION: {ev.CRASHED}, ev.HOST: {ev.SHORT}},
     ),
     _BROWSER(

@@ -18,6 +18,7 @@ from pytest_resilience.core.rules.words import (
     OTHER_CLIENTS,
     SCRIPTS,
     SERVER_DOWN,
+    SLOWING,
     WIRE,
     any_of,
 )
@@ -63,6 +64,8 @@ _TIMED_OUT = (
         error_type=ErrorType.TIMEOUT,
         message=_READ_TIMEOUT,
         evidence={ev.HOST: {ev.SHORT}},
+        details={ev.HOST: SLOWING},
+        unless={ev.TARGET: SERVER_DOWN},
     ),
     _CONNECTION(
         name="reply-lost-session-healthy",

@@ -81,4 +81,7 @@ SERVER_DOWN = frozenset(
     }
 )
 
+#: Shortages of the host that make everything slow, others only make something fail.
+SLOWING = r"\b(?:memory|processor)\b"
+
 LOOPBACK = r"host='?(?:localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])"

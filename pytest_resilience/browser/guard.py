@@ -1,0 +1,150 @@
+"""Looks after the commands of sessions: their connections, their time-outs, their hangs.
+
+Invariant: nothing here raises, and what it does to selenium's connections is undone by
+`release`. Importing this module loads neither selenium nor psutil nor urllib3.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_resilience.browser import deadlines
+from pytest_resilience.browser.client import Line, Lines
+from pytest_resilience.browser.watchdog import Hang, Watchdog
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webdriver import WebDriver
+
+    from pytest_resilience.browser.sessions import DriverSession
+
+_log = logging.getLogger(__name__)
+
+#: Seconds from which on a command is slow enough to be remembered for the next deadline.
+SLOW_S = 1.0
+
+
+@dataclass(eq=False, slots=True)
+class Care:
+    """What is known of the commands and connections of one session.
+
+    Attributes:
+        line: Its connections, None if they are not selenium's usual ones.
+        requested_timeouts: Time-outs its request asked for, milliseconds.
+        slowest: The longest each command has taken that ever was slow, seconds.
+        hang: The last command that was ended, None if there was none or the session has
+            worked since.
+    """
+
+    line: Line | None = None
+    requested_timeouts: dict[str, Any] = field(default_factory=dict)
+    slowest: dict[str, float] = field(default_factory=dict)
+    hang: Hang | None = None
+
+    def user_timeouts(self, session: DriverSession) -> dict[str, Any]:
+        """Return the time-outs the user has set for the driver, milliseconds."""
+        return {**self.requested_timeouts, **session.timeouts}
+
+    def nest(self, session: DriverSession) -> None:
+        """Fit the client's time-out to those of the driver, which have changed."""
+        granted = session.capabilities.get("timeouts")
+        if self.line is not None:
+            self.line.nest(
+                self.user_timeouts(session), granted if isinstance(granted, dict) else {}
+            )
+
+    def took(self, command: str, seconds: float) -> None:
+        """Note that `command` took `seconds`, which is slow."""
+        if seconds > self.slowest.get(command, 0.0):
+            self.slowest[command] = seconds
+
+    def is_severed(self, session: DriverSession) -> bool:
+        """Return whether the command in flight was ended."""
+        return self.hang is not None and self.hang.number == session.commands
+
+    def explained(self, session: DriverSession, error: Exception) -> Exception:
+        """Return the reason why a command raised `error`: that it was ended, or `error`."""
+        if self.hang is None or self.hang.number != session.commands:
+            return error
+        from pytest_resilience.browser import hangs
+
+        return hangs.CommandHung(self.hang)
+
+
+class Guard:
+    """Guards the sessions that `living` returns, and those being started.
+
+    Args:
+        living: Returns the sessions that are in use.
+        monotonic: Clock, seconds.
+        hang_timeout_s: See `SessionRegistry`.
+        nest_timeouts: See `SessionRegistry`.
+        repeat_requests: See `SessionRegistry`.
+    """
+
+    def __init__(
+        self,
+        living: Callable[[], Iterable[DriverSession]],
+        *,
+        monotonic: Callable[[], float],
+        hang_timeout_s: float | None,
+        nest_timeouts: bool,
+        repeat_requests: bool,
+    ) -> None:
+        self._monotonic = monotonic
+        self._starting: list[DriverSession] = []
+        self._lines = Lines(repeats=repeat_requests, nests=nest_timeouts)
+        self._watchdog: Watchdog | None = None
+        if hang_timeout_s is not None:
+            self._watchdog = Watchdog(
+                lambda: [*self._starting, *living()],
+                monotonic=monotonic,
+                hang_timeout_s=hang_timeout_s,
+            )
+
+    def starting(self, driver: WebDriver, requested: Any) -> DriverSession | None:
+        """Look after the request for a new session; None if that cannot be done."""
+        try:
+            from pytest_resilience.browser import discovery
+
+            session = discovery.anticipate(driver, requested)
+            self._take_over(driver, session)
+            session.begin("newSession", 0, self._monotonic())
+            self._starting.append(session)
+            self._attend()
+        except Exception:  # noqa: BLE001 - observing must not harm the test
+            _log.warning("the start of a session cannot be looked after", exc_info=True)
+            return None
+        return session
+
+    def started(self, session: DriverSession | None) -> None:
+        """The request for `session` has ended, well or not."""
+        if session in self._starting:
+            self._starting.remove(session)
+
+    def opened(self, driver: WebDriver, session: DriverSession) -> None:
+        """Look after a session that `driver` has got."""
+        try:
+            session.care.requested_timeouts = deadlines.requested_timeouts(session.requested)
+            self._take_over(driver, session)
+            session.care.nest(session)
+            self._attend()
+        except Exception:  # noqa: BLE001 - observing must not harm the test
+            _log.warning("a driver session cannot be looked after", exc_info=True)
+
+    def release(self) -> None:
+        """Look after nothing any more."""
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        self._lines.release()
+
+    def _take_over(self, driver: WebDriver, session: DriverSession) -> None:
+        line = self._lines.of(driver.command_executor)
+        line.severed_if(lambda: session.care.is_severed(session))
+        session.care.line = line
+
+    def _attend(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.attend()

@@ -1,0 +1,18 @@
+"""Ctrl-C ends the run, and with it every browser."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.inner import Run
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize("moment", ["call", "start", "recovery"])
+def test_no_browser_outlives_an_interrupted_run(moment: str, run_browsers: Run) -> None:
+    """In the middle of a command, of a browser's start, of a recovery; nothing runs afterwards."""
+    run = run_browsers({"test_it.py": "@interrupted"}, env={"MOMENT": moment})
+    assert run.status == 2, run.output
+    assert run.verdicts == {"test_before": "passed"}
+    assert run.log() == ["+driver", "-driver"]

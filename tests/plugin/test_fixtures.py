@@ -1,0 +1,510 @@
+"""Which fixtures are set up anew between attempts, and which are left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import SuiteRun
+from tests.plugin.conftest import RunInner
+
+SUITE = {
+    "test_module_set_up.py": """
+        import pytest
+        from tests.plugin.breakage import lose_browser, note
+
+        @pytest.fixture(scope="session")
+        def server():
+            note("server+")
+            yield
+            note("server-")
+
+        @pytest.fixture(scope="module")
+        def page(server):
+            if note("page+") == 1:
+                lose_browser()
+            yield
+            note("page-")
+
+        def test_with_module_fixture(page):
+            note("one")
+
+        def test_with_module_fixture_again(page):
+            note("two")
+    """,
+    "test_class_set_up.py": """
+        import pytest
+        from tests.plugin.breakage import lose_browser, note
+
+        @pytest.fixture(scope="session")
+        def server():
+            note("server+")
+            yield
+            note("server-")
+
+        @pytest.fixture(scope="class")
+        def page(server):
+            if note("page+") <= 2:
+                lose_browser()
+            yield
+            note("page-")
+
+        class TestClassFixture:
+            def test_with_class_fixture(self, page):
+                note("one")
+
+            def test_with_class_fixture_again(self, page):
+                note("two")
+    """,
+    "test_class_kept.py": """
+        import pytest
+        from tests.plugin.breakage import lose_browser, note
+
+        @pytest.fixture(scope="class")
+        def page():
+            note("page+")
+            yield
+            note("page-")
+
+        class TestKept:
+            def test_uses_class_fixture(self, page):
+                note("one")
+
+            def test_uses_no_fixture(self):
+                if note("two") == 1:
+                    lose_browser()
+
+            def test_uses_class_fixture_too(self, page):
+                note("three")
+    """,
+    "test_then_product.py": """
+        import pytest
+        from tests.plugin.breakage import lose_browser, note
+
+        @pytest.fixture(scope="class")
+        def page():
+            note("page+")
+            yield
+            note("page-")
+
+        class TestThenProduct:
+            def test_lost_then_wrong(self, page):
+                if note("call") == 1:
+                    lose_browser()
+                assert 1 + 1 == 3
+
+        def test_after_product_failure():
+            note("after")
+    """,
+    "test_skipping.py": """
+        import pytest
+        from tests.plugin.breakage import note
+
+        @pytest.fixture(scope="module")
+        def page():
+            note("page+")
+            yield
+            note("page-")
+
+        @pytest.fixture
+        def unsupported(page):
+            pytest.skip("not on this machine")
+
+        def test_skipped_in_fixture(unsupported):
+            note("never")
+    """,
+    "test_instances.py": """
+        import unittest
+        from tests.plugin.breakage import lose_browser, note
+
+        class TestInstance:
+            def test_new_instance(self):
+                note(f"plain {getattr(self, 'used', False)}")
+                self.used = True
+                if note("plain") == 1:
+                    lose_browser()
+
+        class TestUnit(unittest.TestCase):
+            @classmethod
+            def setUpClass(cls):
+                note("class+")
+
+            @classmethod
+            def tearDownClass(cls):
+                note("class-")
+
+            def setUp(self):
+                note("setUp")
+
+            def tearDown(self):
+                note("tearDown")
+
+            def test_new_test_case(self):
+                note(f"unittest {getattr(self, 'used', False)}")
+                self.used = True
+                if note("unittest") == 1:
+                    lose_browser()
+    """,
+    "test_xunit.py": """
+        from tests.plugin.breakage import lose_browser, note
+
+        def setup_module():
+            note("module+")
+
+        def teardown_module():
+            note("module-")
+
+        def setup_function():
+            note("function+")
+
+        def teardown_function():
+            note("function-")
+
+        def test_between_xunit():
+            if note("call") == 1:
+                lose_browser()
+    """,
+    "test_parameters.py": """
+        import pytest
+        from tests.plugin.breakage import lose_browser, note
+
+        @pytest.fixture(scope="session", params=["chrome", "firefox"])
+        def browser(request):
+            note(f"{request.param}+")
+            yield request.param
+            note(f"{request.param}-")
+
+        def test_parameter(browser):
+            if note(f"call {browser}") == 1:
+                lose_browser()
+    """,
+    "test_zz_last.py": """
+        import pytest
+        from tests.plugin.breakage import lose_browser, note
+
+        @pytest.fixture(scope="session")
+        def server():
+            note("server+")
+            yield
+            note("server-")
+
+        def test_last_of_all(server):
+            if note("call") == 1:
+                lose_browser()
+    """,
+}
+
+
+@pytest.fixture(scope="module")
+def run(run_inner: RunInner) -> SuiteRun:
+    """One run of all of the suite."""
+    return run_inner(SUITE)
+
+
+def test_only_the_product_failure_fails_the_run(run: SuiteRun) -> None:
+    verdicts = run.verdicts
+    assert run.status == 1, run.output
+    assert [name for name, verdict in verdicts.items() if verdict == "failed"] == [
+        "TestThenProduct::test_lost_then_wrong"
+    ]
+    assert run.counts == {"passed": 5, "recovered": 9, "failed": 1, "skipped": 1}
+
+
+def test_a_module_fixture_that_failed_to_set_up_is_set_up_once_more_and_then_kept(
+    run: SuiteRun,
+) -> None:
+    assert run.log("test_module_set_up.txt") == [
+        *("server+", "page+", "page+", "one", "two", "page-", "server-")
+    ]
+
+
+def test_a_class_fixture_that_fails_twice_is_set_up_three_times_on_one_session_fixture(
+    run: SuiteRun,
+) -> None:
+    assert run.log("test_class_set_up.txt") == [
+        *("server+", "page+", "page+", "page+", "one", "two", "page-", "server-")
+    ]
+
+
+def test_a_class_fixture_outlives_the_rerun_of_a_test_that_does_not_use_it(run: SuiteRun) -> None:
+    assert run.log("test_class_kept.txt") == ["page+", "one", "two", "two", "three", "page-"]
+
+
+def test_wider_fixtures_are_torn_down_once_when_a_rerun_ends_in_a_product_failure(
+    run: SuiteRun,
+) -> None:
+    assert run.log("test_then_product.txt") == ["page+", "call", "call", "page-", "after"]
+
+
+def test_a_skip_in_a_function_fixture_leaves_the_wider_fixtures_to_be_torn_down(
+    run: SuiteRun,
+) -> None:
+    assert run.log("test_skipping.txt") == ["page+", "page-"]
+    assert run.verdicts["test_skipped_in_fixture"] == "skipped"
+
+
+def test_each_attempt_gets_a_new_instance_of_its_class(run: SuiteRun) -> None:
+    assert run.log("test_instances.txt") == [
+        *("plain False", "plain", "plain False", "plain"),
+        "class+",
+        *("setUp", "unittest False", "unittest", "tearDown"),
+        *("setUp", "unittest False", "unittest", "tearDown"),
+        "class-",
+    ]
+
+
+def test_xunit_functions_run_per_attempt_and_module_setup_once(run: SuiteRun) -> None:
+    assert run.log("test_xunit.txt") == [
+        *("module+", "function+", "call", "function-", "function+", "call", "function-"),
+        "module-",
+    ]
+
+
+def test_a_parametrized_session_fixture_is_set_up_once_per_parameter(run: SuiteRun) -> None:
+    assert run.log("test_parameters.txt") == [
+        *("chrome+", "call chrome", "call chrome", "chrome-"),
+        *("firefox+", "call firefox", "call firefox", "firefox-"),
+    ]
+
+
+def test_the_last_test_of_the_session_keeps_its_session_fixture_between_attempts(
+    run: SuiteRun,
+) -> None:
+    assert run.log("test_zz_last.txt") == ["server+", "call", "call", "server-"]
+
+
+def test_a_fixture_that_always_fails_is_given_up_after_a_constant_number_of_set_ups(
+    run_inner: RunInner,
+) -> None:
+    run = run_inner(
+        """
+        import pytest
+        from tests.plugin.breakage import lose_browser, note
+
+        @pytest.fixture(scope="module")
+        def page():
+            note("page+")
+            lose_browser()
+
+        @pytest.mark.parametrize("number", range(8))
+        def test_never(page, number):
+            note("never")
+        """
+    )
+    assert run.status == 1
+    assert run.counts == {"unrecovered": 8}
+    assert run.log("test_it.txt") == ["page+"] * 5
+    assert "failed to set up 5 times in a row" in run.output
+
+
+DRIVERS = {
+    "conftest.py": """
+        import pytest
+        from tests.plugin.breakage import Grid
+
+        @pytest.fixture(scope="session")
+        def grid():
+            grid = Grid()
+            yield grid
+            grid.close()
+    """,
+    "test_dependants.py": """
+        import pytest
+        from tests.plugin.breakage import note
+
+        @pytest.fixture(scope="session")
+        def database():
+            note("database+")
+            yield
+            note("database-")
+
+        @pytest.fixture(scope="session")
+        def driver(grid, database):
+            note("driver+")
+            driver = grid.driver()
+            yield driver
+            note("driver-")
+            driver.quit()
+
+        @pytest.fixture(scope="module")
+        def unrelated():
+            note("unrelated+")
+            yield
+            note("unrelated-")
+
+        @pytest.fixture(scope="module")
+        def logged_in(driver):
+            note("login+")
+            yield driver
+            note("login-")
+
+        @pytest.fixture(scope="module")
+        def asked_for(request):
+            note("asked+")
+            yield request.getfixturevalue("driver")
+            note("asked-")
+
+        @pytest.fixture
+        def page(logged_in, asked_for, unrelated):
+            note("page+")
+            assert asked_for is logged_in
+            yield logged_in
+            note("page-")
+
+        def test_driver_dies(page, grid):
+            if note("call") == 1:
+                grid.lose(page)
+            assert page.title == "a page"
+
+        def test_driver_lives_on(page):
+            assert page.title == "a page"
+    """,
+    "test_noisy.py": """
+        import pytest
+        from tests.plugin.breakage import note
+
+        @pytest.fixture(scope="module")
+        def noisy_driver(grid):
+            note("driver+")
+            driver = grid.driver()
+            session = driver.session_id
+            yield driver
+            note("driver-")
+            if session not in grid.sessions:
+                raise TimeoutError("quit() took too long")
+            driver.quit()
+
+        def test_noisy_teardown(noisy_driver, grid):
+            if note("call") == 1:
+                grid.lose(noisy_driver)
+            assert noisy_driver.title == "a page"
+
+        def test_after_noisy_teardown(noisy_driver):
+            assert noisy_driver.title == "a page"
+    """,
+    "test_driver_parameters.py": """
+        import pytest
+        from tests.plugin.breakage import note
+
+        @pytest.fixture(scope="module", params=["small", "large"])
+        def sized(grid, request):
+            note(f"{request.param}+")
+            driver = grid.driver()
+            yield driver, request.param
+            note(f"{request.param}-")
+            driver.quit()
+
+        def test_window_size(sized, grid):
+            driver, size = sized
+            if note(f"call {size}") == 1 and size == "large":
+                grid.lose(driver)
+            assert driver.title == "a page"
+    """,
+}
+
+
+@pytest.fixture(scope="module")
+def drivers(run_inner: RunInner) -> SuiteRun:
+    """One run of a suite whose driver sessions are lost."""
+    return run_inner(DRIVERS)
+
+
+def test_lost_driver_sessions_fail_no_test(drivers: SuiteRun) -> None:
+    assert drivers.status == 0, drivers.output
+    assert drivers.counts == {"passed": 3, "recovered": 3}
+
+
+def test_a_driver_that_died_is_rebuilt_with_all_that_is_built_on_it_and_nothing_else(
+    drivers: SuiteRun,
+) -> None:
+    log = drivers.log("test_dependants.txt")
+    first = ["database+", "driver+", "login+", "asked+", "unrelated+", "page+", "call"]
+    assert log[:7] == first
+    # Torn down from the outside in, whatever order the two dependants have.
+    assert log[7] == "page-"
+    assert sorted(log[8:10]) == ["asked-", "login-"]
+    assert log[10:12] == ["driver-", "driver+"]
+    assert sorted(log[12:14]) == ["asked+", "login+"]
+    assert log[14:18] == ["page+", "call", "page-", "page+"]
+    assert [line for line in log if "unrelated" in line] == ["unrelated+", "unrelated-"]
+    assert [line for line in log if "database" in line] == ["database+", "database-"]
+    assert log.index("driver-", 12) > max(log.index(x, 12) for x in ("login-", "asked-"))
+    assert log[-1] == "database-"
+
+
+def test_a_teardown_that_fails_on_the_dead_driver_is_no_error_of_the_test(
+    drivers: SuiteRun,
+) -> None:
+    assert drivers.log("test_noisy.txt") == [
+        *("driver+", "call", "driver-", "driver+", "call", "driver-")
+    ]
+    assert drivers.verdicts["test_noisy_teardown"] == "recovered"
+    assert " error" not in drivers.output.splitlines()[-1]
+
+
+def test_a_parametrized_driver_is_rebuilt_with_its_own_parameter(drivers: SuiteRun) -> None:
+    assert drivers.log("test_driver_parameters.txt") == [
+        *("small+", "call small", "small-"),
+        *("large+", "call large", "large-", "large+", "call large", "large-"),
+    ]
+
+
+def test_a_set_up_that_a_hook_broke_is_tried_again(run_inner: RunInner) -> None:
+    run = run_inner(
+        {
+            "conftest.py": """
+                import pytest
+                from tests.plugin.breakage import lose_browser, note
+
+                @pytest.hookimpl(wrapper=True)
+                def pytest_fixture_setup(fixturedef, request):
+                    if fixturedef.argname == "page" and note("hook") == 1:
+                        lose_browser()
+                    return (yield)
+            """,
+            "test_it.py": """
+                import pytest
+                from tests.plugin.breakage import note
+
+                @pytest.fixture(scope="module")
+                def page():
+                    note("page+")
+                    yield
+                    note("page-")
+
+                def test_hook_broke_set_up(page):
+                    note("call")
+            """,
+        }
+    )
+    assert run.verdicts == {"test_hook_broke_set_up": "recovered"}, run.output
+    assert run.log("test_it.txt") == ["page+", "call", "page-"]
+
+
+def test_a_set_up_that_a_collector_broke_is_tried_again(run_inner: RunInner) -> None:
+    run = run_inner(
+        {
+            "conftest.py": """
+                import pytest
+                from tests.plugin.breakage import lose_browser, note
+
+                class Module(pytest.Module):
+                    def setup(self):
+                        if note("setup") == 1:
+                            lose_browser()
+
+                def pytest_pycollect_makemodule(module_path, parent):
+                    return Module.from_parent(parent, path=module_path)
+            """,
+            "test_it.py": """
+                def test_collector_broke_set_up():
+                    pass
+
+                def test_after_it():
+                    pass
+            """,
+        }
+    )
+    assert run.verdicts == {
+        "test_collector_broke_set_up": "recovered",
+        "test_after_it": "passed",
+    }, run.output
