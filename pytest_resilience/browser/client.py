@@ -115,7 +115,7 @@ class Line:
         self._connections = (*living, weakref.ref(connection))
 
     def _adapt(self, pool: Any, request: dict[str, Any]) -> None:
-        chosen = pool.retries is not type(pool.retries).DEFAULT
+        chosen = pool.retries is not getattr(type(pool.retries), "DEFAULT", None)
         if not (self._repeats or chosen) and request.get("retries") is None:
             request["retries"] = False
             self._tell("urllib3's repetition of GET and DELETE switched off")

@@ -20,7 +20,7 @@ from pytest_resilience.browser.wire import Wire
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
 
-_PROFILE_ARGUMENTS = ("--user-data-dir", "user-data-dir", "-profile", "--profile", "-P")
+PROFILE_ARGUMENTS = ("--user-data-dir", "user-data-dir", "-profile", "--profile", "-P")
 _ATTACHING_ARGUMENTS = frozenset({"--connect-existing", "--marionette-port"})
 
 
@@ -61,7 +61,7 @@ def describe(driver: WebDriver, requested: dict[str, Any] | None) -> DriverSessi
         and profile is not None
         and not _is_attached(requested, service)
         and is_temporary(profile, requested, getattr(service, "env", None)),
-        socket_dir=_socket_dir(profile),
+        socket_dir=socket_dir_of(profile),
     )
 
 
@@ -105,7 +105,8 @@ def profile_of(granted: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _socket_dir(profile: str | None) -> str | None:
+def socket_dir_of(profile: str | None) -> str | None:
+    """Return the directory of the socket that a Chromium's `profile` names, None if it does not."""
     try:
         return os.path.dirname(os.readlink(os.path.join(profile or "", "SingletonSocket")))
     except OSError:
@@ -129,7 +130,7 @@ def is_temporary(
 
 def _names_profile(requested: Mapping[str, Any]) -> bool:
     for argument in _browser_arguments(requested):
-        if argument.split("=", 1)[0] in _PROFILE_ARGUMENTS:
+        if argument.split("=", 1)[0] in PROFILE_ARGUMENTS:
             return True
     return False
 

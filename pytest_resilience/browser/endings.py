@@ -177,9 +177,21 @@ def clear_failed_start(failed: FailedStart) -> None:
     """End what a driver left that could not start a session; never raises."""
     process = failed.driver_process
     if process is not None:
-        grouped = failed.leads_group
-        _guarded(lambda: processes.exterminate(lambda: _belonging_to(process, grouped)))
+        _guarded(lambda: _clear_failed_start(failed, process))
         processes.reap_child(failed.child)
+
+
+def _clear_failed_start(failed: FailedStart, driver: ProcessId) -> None:
+    from pytest_resilience.browser import discovery
+
+    members = _belonging_to(driver, failed.leads_group)
+    # Without a session nobody says where the profile is, but the browser was told.
+    named = {processes.option(process, discovery.PROFILE_ARGUMENTS) for process in members}
+    profiles = [p for p in named if p and discovery.is_temporary(p, failed.requested, None)]
+    sockets = [discovery.socket_dir_of(profile) for profile in profiles]
+    processes.exterminate(lambda: _belonging_to(driver, failed.leads_group))
+    for path in (*profiles, *(s for s in sockets if s is not None and _is_socket_dir(s))):
+        _remove(path)
 
 
 def is_beyond_answering(session: DriverSession) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
 
     from pytest_resilience.browser.sessions import DriverSession
+    from pytest_resilience.browser.tunnel import Tunnel
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Care:
 
     Attributes:
         line: Its connections, None if they are not selenium's usual ones.
+        tunnel: A way to a browser behind a grid, None if there is none.
         requested_timeouts: Time-outs its request asked for, milliseconds.
         slowest: The longest each command has taken that ever was slow, seconds.
         hang: The last command that was ended, None if there was none or the session has
@@ -39,6 +41,7 @@ class Care:
     """
 
     line: Line | None = None
+    tunnel: Tunnel | None = None
     requested_timeouts: dict[str, Any] = field(default_factory=dict)
     slowest: dict[str, float] = field(default_factory=dict)
     hang: Hang | None = None

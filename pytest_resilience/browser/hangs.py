@@ -7,18 +7,16 @@ is asked waits for the hanging command, or changes what a test could see.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from selenium.common.exceptions import WebDriverException
 
 from pytest_resilience.browser import endings, processes
+from pytest_resilience.browser.tunnel import Tunnel
 from pytest_resilience.core.evidence import (
     ALIVE,
     BROWSER_PROCESS,
@@ -101,6 +99,8 @@ def listen(session: DriverSession) -> frozenset[str]:
     """
     if not session.remote:
         return frozenset({DRIVER_STATUS, DEVTOOLS})
+    if session.session_id and session.care.tunnel is None and is_chromium(session):
+        session.care.tunnel = Tunnel.to(session, limit_s=2 * ANSWER_LIMIT_S)
     return answered(Evidence(_remote(session, limit_s=2 * ANSWER_LIMIT_S)))
 
 
@@ -157,7 +157,9 @@ def _remote(session: DriverSession, limit_s: float = ANSWER_LIMIT_S) -> list[Pro
         asked[NODE] = through(_NODE_COMMAND)
         if is_chromium(session):
             asked[DRIVER_STATUS] = through(_NO_COMMAND)
-            asked[DEVTOOLS] = lambda: _devtools_through(session, limit_s)
+        tunnel = session.care.tunnel
+        if tunnel is not None:
+            asked[DEVTOOLS] = lambda: tunnel.ask(limit_s=limit_s)
     found = _ask_all(asked)
     nodes = _nodes(status[0]) if status else None
     if nodes is None:
@@ -255,35 +257,6 @@ def _slots(nodes: Iterable[Mapping[str, Any]]) -> list[Any]:
 def _session_id(slot: Any) -> str:
     session = slot.get("session") if isinstance(slot, Mapping) else None
     return str(session.get("sessionId")) if isinstance(session, Mapping) else ""
-
-
-def _devtools_through(session: DriverSession, limit_s: float) -> Answer:
-    """Ask the browser for its version through the grid's tunnel to its DevTools."""
-    advertised = session.capabilities.get("se:cdp")
-    if not isinstance(advertised, str):
-        return ERROR, "not offered"
-    import websocket
-
-    # A grid often does not know by which address its clients reach it, but they do.
-    base, path = urlsplit(session.endpoint), urlsplit(advertised).path
-    scheme = "wss" if base.scheme == "https" else "ws"
-    url = urlunsplit((scheme, base.netloc.rpartition("@")[2], path, "", ""))
-    header = [f"{k}: {v}" for k, v in session.wire.credentials.items()]
-    timed_out = (websocket.WebSocketTimeoutException, TimeoutError)
-    try:
-        tunnel = websocket.create_connection(
-            url, timeout=limit_s, suppress_origin=True, header=header
-        )
-    except timed_out as error:
-        return SILENT, str(error)
-    try:
-        tunnel.send(json.dumps({"id": 1, "method": "Browser.getVersion"}))
-        return OK, str(json.loads(tunnel.recv()).get("result", {}).get("product", ""))
-    except timed_out as error:
-        return SILENT, str(error)
-    finally:
-        with contextlib.suppress(Exception):
-            tunnel.shutdown()  # type: ignore[no-untyped-call]
 
 
 # Judgement

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_resilience.browser import endings, host, latch, processes, target
+from pytest_resilience.browser import answers, endings, host, latch, processes, target
 from pytest_resilience.browser.processes import ProcessId
 from pytest_resilience.core.evidence import (
     ALIVE,
@@ -27,6 +27,7 @@ from pytest_resilience.core.evidence import (
     EMPTY,
     ERROR,
     ERROR_PAGE,
+    GATEWAY,
     GONE,
     GPU_PROCESS,
     GRID,
@@ -37,6 +38,7 @@ from pytest_resilience.core.evidence import (
     PAGE,
     REFUSED,
     RENDERER_PROCESS,
+    SERVER_ERROR,
     SESSION,
     SILENT,
     STOPPED,
@@ -63,24 +65,11 @@ _LOAD_S = 0.3
 _LOST = LIFELESS | {STOPPED}
 _UNREACHABLE = frozenset({REFUSED, SILENT, ERROR})
 
-# Where the page is and how its server answered; a page may have replaced any of these. On
-# an error page of Firefox the location is still the address that could not be loaded.
-_PAGE_SCRIPT = """
-const entry = (performance.getEntriesByType('navigation') || [])[0] || {};
-const code = document.querySelector('.error-code');
-return [String(document.documentURI), entry.responseStatus || 0, code ? code.textContent : ''];
-"""
-_OF_DEAD_SESSIONS = (
-    "invalid session id",
-    "unable to find session",
-    "disconnected",
-    "not reachable",
-    "from marionette",
-    "without establishing a connection",
-)
 _ALERT_OPEN = "alert open"
-_ANSWER_SHOWN = re.compile(r"\bHTTP ERROR (\d{3})\b")
-_ERROR_PAGES = ("chrome-error:", "about:neterror", "about:certerror", "about:httpsonlyerror")
+#: What a page that answers can show.
+_SHOWN = frozenset({OK, ERROR_PAGE, GATEWAY, SERVER_ERROR})
+#: First failures after which a session is as good as before.
+_OF_PAGES = frozenset({ErrorType.NETWORK.label, ErrorType.TEST_CODE.label})
 
 
 def probe(session: DriverSession, *, deadline_s: float = 2.0) -> Iterator[ProbeResult]:
@@ -106,7 +95,7 @@ def probe_start(failed: FailedStart, *, deadline_s: float = 2.0) -> Iterator[Pro
     if failed.wire is not None and failed.remote:
         begun = time.monotonic()
         reply = failed.wire.ask("GET", "/status", limit_s=min(GRID_LIMIT_S, deadline_s))
-        yield _result(GRID, _grid(reply, None), begun)
+        yield _result(GRID, answers.grid_answer(reply, None), begun)
     else:
         yield host.examine_start()
 
@@ -123,7 +112,7 @@ def is_healthy(session: DriverSession) -> bool:
     if any(processes.state(process) in _LOST for process in known if process is not None):
         return False
     reply = _ask_alert(session, STATUS_LIMIT_S if not session.remote else GRID_LIMIT_S)
-    return _session_answer(reply)[0] == OK
+    return answers.session_answer(reply)[0] == OK
 
 
 def broken(evidence: Evidence) -> bool:
@@ -160,9 +149,13 @@ class _Prober:
         yield from self._processes()
         if not _LOST.isdisjoint(self._answers.values()):
             return
+        settled = self._at_once()
+        if settled:
+            yield from self._graphics()
+            yield from map(self._note, settled)
+            return
         before = set(session.relatives)
-        endings.refresh_relatives(session)
-        roles = {process: processes.role(process) for process in session.relatives}
+        roles = self._roles()
         renderers = [process for process, role in roles.items() if role == processes.RENDERER]
         loads = {process: processes.demand_seconds(process) for process in renderers}
         measured = time.monotonic()
@@ -179,12 +172,41 @@ class _Prober:
         if self._answers.get(SESSION, SILENT) == SILENT:
             yield from self._busy(loads, measured)
 
+    def _at_once(self) -> list[ProbeResult]:
+        """Ask the page alone; return nothing unless it answers, which settles the rest."""
+        session = self._session
+        failed = session.first_failure
+        if session.in_flight or (failed and latch.label_of(failed) not in _OF_PAGES):
+            return []
+        begun = time.monotonic()
+        reply = _ask_alert(session, STATUS_LIMIT_S)
+        if reply.good:
+            return [_result(SESSION, _alert(reply), begun)]
+        if answers.session_answer(reply)[0] != OK:
+            return []
+        alive, begun = _result(SESSION, (OK, ""), begun), time.monotonic()
+        page = answers.page_answer(_run_script(session, answers.PAGE_SCRIPT, STATUS_LIMIT_S))
+        return [alive, _result(PAGE, page, begun)] if page[0] in _SHOWN else []
+
+    def _graphics(self) -> Iterator[ProbeResult]:
+        """Look at the graphics process; only if it is not the one known, look for another."""
+        session, begun = self._session, time.monotonic()
+        if session.gpu is not None and processes.state(session.gpu) == ALIVE:
+            yield self._note(_result(GPU_PROCESS, (ALIVE, f"pid {session.gpu.pid}"), begun))
+            return
+        before = set(session.relatives)
+        yield from self._gpu([p for p, r in self._roles().items() if r == processes.GPU], before)
+
+    def _roles(self) -> dict[ProcessId, str]:
+        endings.refresh_relatives(self._session)
+        return {process: processes.role(process) for process in self._session.relatives}
+
     def remote(self) -> Iterator[ProbeResult]:
         """Ask everything that can be asked of a browser elsewhere."""
         limit_s = self._limit(GRID_LIMIT_S)
         begun = time.monotonic()
         reply = self._session.wire.ask("GET", "/status", limit_s=limit_s)
-        yield self._note(_result(GRID, _grid(reply, self._session.session_id), begun))
+        yield self._note(_result(GRID, answers.grid_answer(reply, self._session.session_id), begun))
         if self._answers[GRID] not in (*_UNREACHABLE, EMPTY):
             yield from self._session_and_page()
 
@@ -194,14 +216,16 @@ class _Prober:
         if not (session.browser == "firefox" and session.in_flight):
             yield self._asked(
                 DRIVER_STATUS,
-                lambda limit_s: _reachable(session.wire.ask("GET", "/status", limit_s=limit_s)),
+                lambda limit_s: answers.reachable(
+                    session.wire.ask("GET", "/status", limit_s=limit_s)
+                ),
             )
-        address = _debugger_address(session.capabilities)
+        address = answers.debugger_address(session.capabilities)
         if address:
             url = f"http://{address}/json/version"
             yield self._asked(
                 DEVTOOLS,
-                lambda limit_s: _reachable(session.wire.ask_elsewhere(url, limit_s=limit_s)),
+                lambda limit_s: answers.reachable(session.wire.ask_elsewhere(url, limit_s=limit_s)),
             )
 
     def _session_and_page(self) -> Iterator[ProbeResult]:
@@ -212,16 +236,17 @@ class _Prober:
         def ask(limit_s: float) -> tuple[str, str]:
             reply = _ask_alert(session, limit_s)
             if reply.good:
-                # A script would make the driver dismiss the alert.
-                return OK, f"{_ALERT_OPEN}: {str(reply.value)[:100]}"
-            if _session_answer(reply)[0] != OK:
-                return _session_answer(reply)
-            return _session_answer(_run_script(session, "return 1;", self._limit(limit_s)))
+                return _alert(reply)
+            if answers.session_answer(reply)[0] != OK:
+                return answers.session_answer(reply)
+            return answers.session_answer(_run_script(session, "return 1;", self._limit(limit_s)))
 
         asked = self._asked(SESSION, ask, limit_s=SESSION_LIMIT_S)
         yield asked
         if asked.answer == OK and not asked.detail.startswith(_ALERT_OPEN):
-            yield self._asked(PAGE, lambda s: _page(_run_script(session, _PAGE_SCRIPT, s)))
+            yield self._asked(
+                PAGE, lambda s: answers.page_answer(_run_script(session, answers.PAGE_SCRIPT, s))
+            )
 
     def _processes(self) -> Iterator[ProbeResult]:
         session = self._session
@@ -245,6 +270,8 @@ class _Prober:
             return
         begun = time.monotonic()
         answer, detail = _worst({process.pid: processes.state(process) for process in found})
+        if answer == ALIVE:
+            self._session.gpu = next(p for p in found if processes.state(p) == ALIVE)
         if before.isdisjoint(found):
             # Chromium replaces a graphics process that died, and the page lost its contexts.
             detail = f"{detail}, started after the session"
@@ -315,81 +342,15 @@ def _ask_alert(session: DriverSession, limit_s: float) -> Reply:
     return session.wire.ask("GET", f"/session/{session.session_id}/alert/text", limit_s=limit_s)
 
 
+def _alert(reply: Reply) -> tuple[str, str]:
+    # A script would make the driver dismiss the alert.
+    return OK, f"{_ALERT_OPEN}: {str(reply.value)[:100]}"
+
+
 def _run_script(session: DriverSession, script: str, limit_s: float) -> Reply:
     body = {"script": script, "args": []}
     path = f"/session/{session.session_id}/execute/sync"
     return session.wire.ask("POST", path, limit_s=limit_s, body=body)
-
-
-def _session_answer(reply: Reply) -> tuple[str, str]:
-    if reply.answer != OK:
-        return reply.answer, reply.detail
-    if reply.good or reply.error in ("no such alert", "unexpected alert open"):
-        return OK, ""
-    text = f"{reply.error} {reply.detail}".lower()
-    detail = reply.detail or reply.error
-    if "crash" in text:
-        return CRASHED, detail
-    if any(sign in text for sign in _OF_DEAD_SESSIONS):
-        return DEAD, detail
-    if reply.error in ("no such window", "javascript error"):
-        # The session answers; that a window is missing or a script fails is the test's matter.
-        return OK, detail
-    return ERROR, detail
-
-
-def _reachable(reply: Reply) -> tuple[str, str]:
-    if reply.answer == OK and reply.status >= 400:
-        return ERROR, f"HTTP {reply.status} {reply.detail}"
-    return reply.answer, reply.detail
-
-
-def _page(reply: Reply) -> tuple[str, str]:
-    if not reply.good:
-        answer, detail = _session_answer(reply)
-        return (ERROR if answer == OK else answer), detail
-    if not isinstance(reply.value, list) or len(reply.value) != 3:
-        return ERROR, str(reply.value)[:100]
-    href, status, code = str(reply.value[0]), reply.value[1], str(reply.value[2]).strip()
-    shown = _ANSWER_SHOWN.search(code)
-    if href.startswith(_ERROR_PAGES) and not shown:
-        return ERROR_PAGE, code or href
-    # An answer without a body makes Chromium show a page of its own.
-    status = int(shown[1]) if shown else status
-    if isinstance(status, int) and status >= 500:
-        return target.status_answer(status), f"{status} {href}"
-    return OK, f"{status} {href}" if shown else href[:200]
-
-
-def _grid(reply: Reply, session_id: str | None) -> tuple[str, str]:
-    if reply.answer != OK:
-        return reply.answer, reply.detail
-    if not reply.good or not isinstance(reply.value, Mapping):
-        return ERROR, f"HTTP {reply.status} {reply.detail}"
-    nodes = reply.value.get("nodes")
-    if not isinstance(nodes, list):
-        return OK, str(reply.value.get("message", ""))
-    up = [node for node in nodes if node.get("availability") == "UP"]
-    free = sum(1 for slot in _slots(up) if not slot.get("session"))
-    detail = f"{len(up)} of {len(nodes)} nodes up, {free} slots free"
-    if not up:
-        return EMPTY, detail
-    if session_id is None:
-        return (OK if free else BUSY), detail
-    # A node that drains takes no new sessions, but keeps the ones it has.
-    held = [slot["session"].get("sessionId") for slot in _slots(nodes) if slot.get("session")]
-    return (OK if session_id in held else DEAD), detail
-
-
-def _slots(nodes: list[Any]) -> list[Mapping[str, Any]]:
-    return [slot for node in nodes for slot in node.get("slots") or ()]
-
-
-def _debugger_address(capabilities: Mapping[str, Any]) -> str:
-    for value in capabilities.values():
-        if isinstance(value, Mapping) and isinstance(value.get("debuggerAddress"), str):
-            return str(value["debuggerAddress"])
-    return ""
 
 
 def _result(name: str, answer: tuple[str, str], begun: float) -> ProbeResult:

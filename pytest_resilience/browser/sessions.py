@@ -67,6 +67,7 @@ class DriverSession:
         leads_group: True if everything the driver starts is in a process group of its own.
         shares_driver: True if the driver process outlives the session by the user's wish.
         relatives: Processes seen in the driver's tree so far.
+        gpu: Identity of its graphics process as seen last, None if it was not looked for.
         profile_dir: The browser's profile directory, None if unknown.
         profile_is_ours: True if the driver made that directory and it may be deleted.
         socket_dir: The directory a Chromium keeps its socket in, None if it has none. Its
@@ -106,6 +107,7 @@ class DriverSession:
     leads_group: bool = False
     shares_driver: bool = False
     relatives: frozenset[ProcessId] = field(default=frozenset(), repr=False)
+    gpu: ProcessId | None = None
     profile_dir: str | None = None
     profile_is_ours: bool = False
     socket_dir: str | None = None

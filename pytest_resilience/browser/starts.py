@@ -30,6 +30,7 @@ class FailedStart:
         child: That process as our child.
         leads_group: True if everything it started is in a process group of its own.
         error: Why.
+        requested: Capabilities as they were requested; None if it did not come to that.
     """
 
     mark: int
@@ -40,3 +41,4 @@ class FailedStart:
     child: subprocess.Popen[bytes] | None = None
     leads_group: bool = False
     error: ExceptionFact = field(default_factory=lambda: ExceptionFact((), ""))
+    requested: Any = field(default=None, repr=False)

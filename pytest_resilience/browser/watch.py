@@ -99,9 +99,13 @@ class Watch:
                 result = original(driver, capabilities, *rest, **named)
             except Exception as error:
                 reason = awaited.care.explained(awaited, error) if awaited is not None else error
-                self._registry.start_failed(self._failed_start(driver, reason))
+                self._registry.start_failed(self._failed_start(driver, reason, capabilities))
                 if reason is not error:
                     raise reason from error
+                raise
+            except BaseException as interrupt:
+                # A Ctrl-C: nobody got the driver, so nobody else will end it.
+                self._registry.start_failed(self._failed_start(driver, interrupt, capabilities))
                 raise
             finally:
                 guard.started(awaited)
@@ -216,7 +220,7 @@ class Watch:
             __tracebackhide__ = True
             try:
                 return original(service, *rest, **named)
-            except Exception as error:
+            except BaseException as error:
                 if self._active:
                     self._registry.start_failed(self._failed_service(service, error))
                 raise
@@ -240,17 +244,18 @@ class Watch:
 
         return stop
 
-    def _failed_start(self, driver: Any, error: Exception) -> FailedStart:
+    def _failed_start(self, driver: Any, error: BaseException, requested: Any) -> FailedStart:
         from pytest_resilience.browser import discovery
         from pytest_resilience.browser.wire import Wire
 
         failed = self._failed_service(getattr(driver, "service", None), error)
         failed.endpoint = discovery.endpoint_of(driver)
         failed.remote = failed.driver_process is None
+        failed.requested = requested
         failed.wire = Wire.to(driver.command_executor, failed.endpoint, remote=failed.remote)
         return failed
 
-    def _failed_service(self, service: Any, error: Exception) -> FailedStart:
+    def _failed_service(self, service: Any, error: BaseException) -> FailedStart:
         from pytest_resilience.browser.sessions import FailedStart
 
         child = getattr(service, "process", None)

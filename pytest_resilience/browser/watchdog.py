@@ -135,6 +135,7 @@ class Watchdog:
             turn.stopped = True
             turn.wake.set()
             turn.thread.join(1.0)
+        self._forget_all_but(())
 
     def _run(self, turn: _Turn) -> None:
         while not turn.stopped:
@@ -169,6 +170,9 @@ class Watchdog:
 
     def _forget_all_but(self, sessions: Iterable[DriverSession]) -> None:
         present = set(sessions)
+        for session in self._heard.keys() - present:
+            if session.care.tunnel is not None:
+                session.care.tunnel.close()
         self._suspicions = {s: kept for s, kept in self._suspicions.items() if s in present}
         self._heard = {s: kept for s, kept in self._heard.items() if s in present}
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_resilience.browser.sessions import SessionRegistry
-from pytest_resilience.config import ItemPolicy, Settings
+from pytest_resilience.config import Settings
 from pytest_resilience.core.aggregation import ERROR_HOOKS, ErrorLog
 from pytest_resilience.core.classifier import BUILTIN_RULES, Rule
 from pytest_resilience.engine import RecoveryEngine
@@ -33,6 +33,8 @@ from pytest_resilience.plugin.timeouts import TestTimeouts
 from pytest_resilience.store.spool import Spool
 
 _WORKER_INPUT = "resilience_session"
+#: In a worker's output: why it runs none of its items.
+_REFUSAL = "resilience_refusal"
 
 
 class SystemClock:
@@ -191,7 +193,11 @@ class RunningHalf:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Decide everything that can be decided once per item, and register the loop."""
-        policies = _policies(session.items, self._settings)
+        try:
+            policies = {item: item_policy(item, self._settings) for item in session.items}
+        except MarkerError as error:
+            self._refuse(str(error))
+            return
         foreign = {item for item in session.items if is_foreign(item)}
         manager = self._config.pluginmanager
         subtests = None
@@ -222,6 +228,18 @@ class RunningHalf:
             )
         self._sink.listen()
 
+    def _refuse(self, why: str) -> None:
+        output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
+        if output is None:
+            raise pytest.UsageError(why)
+        # What a worker raises here reaches nobody: its controller raises it instead.
+        output[_REFUSAL] = why
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> bool | None:
+        """Run nothing in a worker whose items were refused."""
+        return True if _REFUSAL in getattr(self._config, "workeroutput", ()) else None
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Leave no browser behind that this process started and nobody closed."""
@@ -231,13 +249,6 @@ class RunningHalf:
         """Undo every patch."""
         self._registry.reap_all()
         self._registry.unwatch()
-
-
-def _policies(items: Sequence[pytest.Item], settings: Settings) -> dict[pytest.Item, ItemPolicy]:
-    try:
-        return {item: item_policy(item, settings) for item in items}
-    except MarkerError as error:
-        raise pytest.UsageError(str(error)) from None
 
 
 def _may_have_subtests(item: pytest.Item) -> bool:
@@ -260,7 +271,7 @@ class SpoolCloser:
 
 
 class WorkerInput:
-    """Tells xdist's workers which session they belong to."""
+    """Tells xdist's workers which session they belong to, and hears what they refuse."""
 
     def __init__(self, session_id: str) -> None:
         self._session_id = session_id
@@ -269,3 +280,10 @@ class WorkerInput:
     def pytest_configure_node(self, node: Any) -> None:
         """Pass the session id to a worker about to start."""
         node.workerinput[_WORKER_INPUT] = self._session_id
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """End the session if a worker refused its items."""
+        refusal = getattr(node, "workeroutput", {}).get(_REFUSAL)
+        if refusal is not None:
+            raise pytest.UsageError(refusal)

@@ -1,0 +1,122 @@
+"""What the answers of a driver, a page or a grid say about a session.
+
+Invariant: pure; an answer that is not understood is an error, never a good one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_resilience.browser.target import status_answer
+from pytest_resilience.core.evidence import (
+    BUSY,
+    CRASHED,
+    DEAD,
+    EMPTY,
+    ERROR,
+    ERROR_PAGE,
+    OK,
+)
+
+if TYPE_CHECKING:
+    from pytest_resilience.browser.wire import Reply
+
+#: Asks a page where it is and how its server answered; a page may have replaced any of these.
+#: On an error page of Firefox the location is still the address that could not be loaded.
+PAGE_SCRIPT = """
+const entry = (performance.getEntriesByType('navigation') || [])[0] || {};
+const code = document.querySelector('.error-code');
+return [String(document.documentURI), entry.responseStatus || 0, code ? code.textContent : ''];
+"""
+_OF_DEAD_SESSIONS = (
+    "invalid session id",
+    "unable to find session",
+    "disconnected",
+    "not reachable",
+    "from marionette",
+    "without establishing a connection",
+)
+_ANSWER_SHOWN = re.compile(r"\bHTTP ERROR (\d{3})\b")
+_ERROR_PAGES = ("chrome-error:", "about:neterror", "about:certerror", "about:httpsonlyerror")
+
+
+def session_answer(reply: Reply) -> tuple[str, str]:
+    """Return how the session is, by its answer to any command, and what was said."""
+    if reply.answer != OK:
+        return reply.answer, reply.detail
+    if reply.good or reply.error in ("no such alert", "unexpected alert open"):
+        return OK, ""
+    text = f"{reply.error} {reply.detail}".lower()
+    detail = reply.detail or reply.error
+    if "crash" in text:
+        return CRASHED, detail
+    if any(sign in text for sign in _OF_DEAD_SESSIONS):
+        return DEAD, detail
+    if reply.error in ("no such window", "javascript error"):
+        # The session answers; that a window is missing or a script fails is the test's matter.
+        return OK, detail
+    return ERROR, detail
+
+
+def reachable(reply: Reply) -> tuple[str, str]:
+    """Return whether whoever answered is there."""
+    if reply.answer == OK and reply.status >= 400:
+        return ERROR, f"HTTP {reply.status} {reply.detail}"
+    return reply.answer, reply.detail
+
+
+def page_answer(reply: Reply) -> tuple[str, str]:
+    """Return what the page shows, by its answer to `PAGE_SCRIPT`."""
+    if not reply.good:
+        answer, detail = session_answer(reply)
+        return (ERROR if answer == OK else answer), detail
+    if not isinstance(reply.value, list) or len(reply.value) != 3:
+        return ERROR, str(reply.value)[:100]
+    href, status, code = str(reply.value[0]), reply.value[1], str(reply.value[2]).strip()
+    shown = _ANSWER_SHOWN.search(code)
+    if href.startswith(_ERROR_PAGES) and not shown:
+        return ERROR_PAGE, code or href
+    # An answer without a body makes Chromium show a page of its own.
+    status = int(shown[1]) if shown else status
+    if isinstance(status, int) and status >= 500:
+        return status_answer(status), f"{status} {href}"
+    return OK, f"{status} {href}" if shown else href[:200]
+
+
+def grid_answer(reply: Reply, session_id: str | None) -> tuple[str, str]:
+    """Return how a grid is, by its `/status`.
+
+    Args:
+        session_id: A session it should have; None to ask whether it has room for another.
+    """
+    if reply.answer != OK:
+        return reply.answer, reply.detail
+    if not reply.good or not isinstance(reply.value, Mapping):
+        return ERROR, f"HTTP {reply.status} {reply.detail}"
+    nodes = reply.value.get("nodes")
+    if not isinstance(nodes, list):
+        return OK, str(reply.value.get("message", ""))
+    up = [node for node in nodes if node.get("availability") == "UP"]
+    free = sum(1 for slot in _slots(up) if not slot.get("session"))
+    detail = f"{len(up)} of {len(nodes)} nodes up, {free} slots free"
+    if not up:
+        return EMPTY, detail
+    if session_id is None:
+        return (OK if free else BUSY), detail
+    # A node that drains takes no new sessions, but keeps the ones it has.
+    held = [slot["session"].get("sessionId") for slot in _slots(nodes) if slot.get("session")]
+    return (OK if session_id in held else DEAD), detail
+
+
+def _slots(nodes: list[Any]) -> list[Mapping[str, Any]]:
+    return [slot for node in nodes for slot in node.get("slots") or ()]
+
+
+def debugger_address(capabilities: Mapping[str, Any]) -> str:
+    """Return where the browser can be asked by DevTools, "" if nowhere."""
+    for value in capabilities.values():
+        if isinstance(value, Mapping) and isinstance(value.get("debuggerAddress"), str):
+            return str(value["debuggerAddress"])
+    return ""
