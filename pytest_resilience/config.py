@@ -125,6 +125,17 @@ OPTIONS: tuple[Option, ...] = (
         metavar="SECONDS",
     ),
     Option(
+        "hang_timeout",
+        "--resilience-hang-timeout",
+        "seconds",
+        8.0,
+        "Seconds a WebDriver command may take before it is looked after: it is ended if a "
+        "process it needs is stopped, silent or gone, and left alone if it is merely slow. "
+        "0 switches this off.",
+        minimum=0,
+        metavar="SECONDS",
+    ),
+    Option(
         "strict",
         "--resilience-strict",
         "flag",
@@ -177,6 +188,7 @@ class Settings:
     max_attempts: int = 4
     max_level: int = 5
     budget: float | None = None
+    hang_timeout: float = 8.0
     strict: bool = False
     preflight: bool = True
     db: Path | None = Path(".resilience/history.duckdb")

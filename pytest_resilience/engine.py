@@ -115,7 +115,7 @@ class RecoveryEngine:
         history.incidents.append(incident)
         self.errors.add(report)
         incident.root_error_id = self.errors.root_of(report.error_id).error_id
-        self._sink.emit(events.ERROR, _error_payload(report, decision, incident.root_error_id))
+        self._sink.emit(events.ERROR, _error_payload(incident))
         return incident
 
     def recover(self, incident: Incident, environment: Environment) -> None:
@@ -161,9 +161,8 @@ class RecoveryEngine:
                 status = "resolved" if survived else "failed"
                 incident.report.resolution_status = status
                 self.errors.set_status(incident.report.error_id, status)
-                # Completes the record made when the error was diagnosed.
-                outcome = {"retry_successful": survived, "resolution_status": status}
-                self._sink.emit(events.ERROR, {"error_id": incident.report.error_id, **outcome})
+                # Said again in full: the later record of an error replaces the earlier one.
+                self._sink.emit(events.ERROR, _error_payload(incident))
 
     def _decide(
         self,
@@ -204,11 +203,11 @@ def _error_info(incident: Incident, environment: Environment) -> dict[str, Any]:
     return {"report": incident.report, "environment": environment}
 
 
-def _error_payload(report: ErrorReport, decision: Decision, root: str) -> dict[str, Any]:
-    context = report.context
+def _error_payload(incident: Incident) -> dict[str, Any]:
+    report, context = incident.report, incident.report.context
     return {
         "error_id": report.error_id,
-        "root_error_id": root,
+        "root_error_id": incident.root_error_id,
         "fingerprint": fingerprint(report.error_type, report.exception, report.message),
         "error_type": report.error_type.label,
         "layer": report.error_type.layer,
@@ -229,6 +228,7 @@ def _error_payload(report: ErrorReport, decision: Decision, root: str) -> dict[s
         "worker": context.worker,
         "retry_count": report.retry_count,
         "resolution_status": report.resolution_status,
-        "decision": decision.reason,
+        "retry_successful": report.retry_successful,
+        "decision": incident.decision.reason,
         "injected": report.injected,
     }

@@ -157,6 +157,7 @@ class TestDiagnose:
                 "endpoint": "http://127.0.0.1:9515",
                 "worker": "gw1",
                 "retry_count": 1,
+                "retry_successful": None,
                 "resolution_status": "retrying",
                 "decision": incident.decision.reason,
                 "injected": "kill_browser",
@@ -497,11 +498,11 @@ class TestSettle:
                 expected.append((incident.report.error_id, survived))
             shop.engine.settle(shop.history, survived=survived)
         assert [(r["context"]["error_id"], r["success"]) for r in shop.recoveries] == expected
-        diagnosed = [error for error in shop.errors if "error_type" in error]
+        diagnosed = [error for error in shop.errors if error["retry_successful"] is None]
         completed = [
             (error["error_id"], error["retry_successful"], error["resolution_status"])
             for error in shop.errors
-            if "error_type" not in error
+            if error["retry_successful"] is not None
         ]
         assert len(diagnosed) == len(outcomes)
         words = {True: "resolved", False: "failed"}

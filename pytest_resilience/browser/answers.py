@@ -75,8 +75,9 @@ def page_answer(reply: Reply) -> tuple[str, str]:
     if not isinstance(reply.value, list) or len(reply.value) != 3:
         return ERROR, str(reply.value)[:100]
     href, status, code = str(reply.value[0]), reply.value[1], str(reply.value[2]).strip()
-    shown = _ANSWER_SHOWN.search(code)
-    if href.startswith(_ERROR_PAGES) and not shown:
+    own = href.startswith(_ERROR_PAGES)
+    shown = _ANSWER_SHOWN.search(code) if own else None
+    if own and not shown:
         return ERROR_PAGE, code or href
     # An answer without a body makes Chromium show a page of its own.
     status = int(shown[1]) if shown else status

@@ -113,6 +113,9 @@ def _quit_local(session: DriverSession, call: Callable[[], Any], limit_s: float)
 
 def _quit_remote(session: DriverSession, call: Callable[[], Any], limit_s: float) -> Any:
     __tracebackhide__ = True
+    if session.discarded or session.hang_evidence:
+        # What did not answer just now will hardly answer this; asked it is all the same.
+        limit_s = min(limit_s, FREE_SLOT_LIMIT_S)
     begun = time.monotonic()
     try:
         with _client_limit(session, limit_s):

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 from pytest_resilience.browser import latch
 from pytest_resilience.core.evidence import (
     BROWSER_PROCESS,
+    CLOSED,
     CRASHED,
     DEAD,
     ERROR,
     HOST,
+    LATCH,
     LIFELESS,
     OK,
     SESSION,
@@ -254,6 +256,8 @@ class Host:
 
 
 def _unsettled(session: DriverSession, evidence: Evidence) -> bool:
+    if evidence.answer(LATCH) == CLOSED:
+        return False
     if evidence.answer(SESSION) in _UNSETTLED or evidence.answer(BROWSER_PROCESS) in LIFELESS:
         return True
     failed = session.first_failure

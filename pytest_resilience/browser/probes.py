@@ -7,10 +7,9 @@ driver is busy with a command, and nothing through the user's own driver object.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_resilience.browser import answers, endings, host, latch, processes, target
 from pytest_resilience.browser.processes import ProcessId
@@ -185,7 +184,7 @@ class _Prober:
         if answers.session_answer(reply)[0] != OK:
             return []
         alive, begun = _result(SESSION, (OK, ""), begun), time.monotonic()
-        page = answers.page_answer(_run_script(session, answers.PAGE_SCRIPT, STATUS_LIMIT_S))
+        page = _page(session, STATUS_LIMIT_S)
         return [alive, _result(PAGE, page, begun)] if page[0] in _SHOWN else []
 
     def _graphics(self) -> Iterator[ProbeResult]:
@@ -244,9 +243,7 @@ class _Prober:
         asked = self._asked(SESSION, ask, limit_s=SESSION_LIMIT_S)
         yield asked
         if asked.answer == OK and not asked.detail.startswith(_ALERT_OPEN):
-            yield self._asked(
-                PAGE, lambda s: answers.page_answer(_run_script(session, answers.PAGE_SCRIPT, s))
-            )
+            yield self._asked(PAGE, lambda limit_s: _page(session, limit_s))
 
     def _processes(self) -> Iterator[ProbeResult]:
         session = self._session
@@ -345,6 +342,10 @@ def _ask_alert(session: DriverSession, limit_s: float) -> Reply:
 def _alert(reply: Reply) -> tuple[str, str]:
     # A script would make the driver dismiss the alert.
     return OK, f"{_ALERT_OPEN}: {str(reply.value)[:100]}"
+
+
+def _page(session: DriverSession, limit_s: float) -> tuple[str, str]:
+    return answers.page_answer(_run_script(session, answers.PAGE_SCRIPT, limit_s))
 
 
 def _run_script(session: DriverSession, script: str, limit_s: float) -> Reply:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import psutil
@@ -129,13 +129,7 @@ def role(process: ProcessId) -> str:
 
     The content processes of Firefox, which call themselves tabs, are renderers.
     """
-    found = _resolve(process)
-    if found is None:
-        return ""
-    try:
-        arguments = found.cmdline()
-    except (psutil.Error, OSError):
-        return ""
+    arguments = _arguments(process)
     for argument in arguments:
         if argument.startswith("--type="):
             # Chromium rewrites its command line, so that all of it may be one argument.
@@ -144,6 +138,16 @@ def role(process: ProcessId) -> str:
             return argument.split(" --type=", 1)[1].split(" ", 1)[0]
     if "-contentproc" in arguments:
         return {"tab": RENDERER, "gpu": GPU}.get(arguments[-1], arguments[-1])
+    return ""
+
+
+def option(process: ProcessId, names: Collection[str]) -> str:
+    """Return the value of the first option of `process` called one of `names`, "" if none is."""
+    arguments = _arguments(process)
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, given, value = argument.partition("=")
+        if name in names:
+            return value if given else following
     return ""
 
 
@@ -225,6 +229,14 @@ def _resolve(process: ProcessId) -> psutil.Process | None:
     except (psutil.Error, OSError):
         return None
     return found if same else None
+
+
+def _arguments(process: ProcessId) -> list[str]:
+    found = _resolve(process)
+    try:
+        return found.cmdline() if found is not None else []
+    except (psutil.Error, OSError):
+        return []
 
 
 def _identities(found: Iterable[psutil.Process]) -> tuple[ProcessId, ...]:

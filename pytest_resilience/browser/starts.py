@@ -6,7 +6,7 @@ Invariant: importing this module loads neither selenium nor psutil nor urllib3.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.core.failures import ExceptionFact
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 #: Seconds the application's server gets for the head of an answer.
 LIMIT_S = 1.5
+#: Seconds it gets where only its absence would tell anything: a page it serves took too long.
+_PRESENCE_LIMIT_S = 0.3
 #: Seconds the driver gets to name the page it shows.
 _URL_LIMIT_S = 0.7
 _SCHEMES = ("http", "https")
@@ -82,7 +84,11 @@ def examine(session: DriverSession, evidence: Evidence) -> ProbeResult | None:
     if not origin(url) or not _same_way(session, url):
         return None
     reached = origin(url) in session.reached
-    answer, detail = ask(url, verify=not session.capabilities.get("acceptInsecureCerts"))
+    answer, detail = ask(
+        url,
+        verify=not session.capabilities.get("acceptInsecureCerts"),
+        limit_s=_PRESENCE_LIMIT_S if evidence.answer(PAGE) == OK else LIMIT_S,
+    )
     if answer == REFUSED and reached:
         answer = VANISHED
     if reached:
@@ -130,6 +136,8 @@ def _in_question(session: DriverSession, evidence: Evidence) -> bool:
 
 def _page_url(session: DriverSession, evidence: Evidence) -> str:
     """Return the address the browser shows, or tried to show."""
+    if session.last_command == "get":
+        return session.asked_for
     detail = evidence.detail(PAGE)
     if detail.startswith("about:"):
         # Firefox names it in the address of its error page.

@@ -117,7 +117,7 @@ def packages(requirements: Sequence[str] | None) -> Iterator[Check]:
 
 def _of_tests(requirement: Requirement) -> bool:
     marker = str(requirement.marker or "")
-    return "extra" in marker and not re.search(r"""["'](xdist|html|dashboard)["']""", marker)
+    return "extra" in marker and not re.search(r"""["'](xdist|html)["']""", marker)
 
 
 def package(requirement: Requirement) -> Check:

@@ -99,7 +99,8 @@ class AttemptLoop:
             item._initrequest()
         self._forget_starting()
         case.mark = self._mark()
-        if self._preflight and case.number == 1:
+        # Where no command was ever sent, no browser can have died.
+        if self._preflight and case.mark and case.number == 1:
             self._desk.preflight(case)
         try:
             call, setup = self._phase(case, "setup", partial(ihook.pytest_runtest_setup, item=item))

@@ -6,6 +6,7 @@ the recording half alone, in the controller the reporting half alone, without xd
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 import uuid
@@ -30,7 +31,7 @@ from pytest_resilience.plugin.markers import item_policy
 from pytest_resilience.plugin.observe import Recorder, ReportStream
 from pytest_resilience.plugin.session import SessionReport
 from pytest_resilience.plugin.timeouts import TestTimeouts
-from pytest_resilience.store.spool import Spool
+from pytest_resilience.store.spool import Spool, prepare
 
 _WORKER_INPUT = "resilience_session"
 #: In a worker's output: why it runs none of its items.
@@ -128,6 +129,9 @@ def _distributes(config: pytest.Config) -> bool:
 def _spool(settings: Settings, session_id: str, worker: str) -> Spool | None:
     if settings.db is None:
         return None
+    # A folder that cannot be made is told of when the first record is lost to it.
+    with contextlib.suppress(OSError):
+        prepare(settings.db.parent)
     folder = settings.db.parent / "spool"
     return Spool(folder, session_id=session_id, worker=worker, now_us=SystemClock.now_us)
 
@@ -141,7 +145,7 @@ def _running_half(
     worker: str,
 ) -> RunningHalf:
     keeper = FixtureKeeper()
-    registry = SessionRegistry()
+    registry = SessionRegistry(hang_timeout_s=settings.hang_timeout or None)
     environment = BrowserEnvironment(registry, keeper)
     registry.on_created = environment.adopt
     engine = RecoveryEngine(
@@ -154,7 +158,7 @@ def _running_half(
         errors=ErrorLog(ERROR_HOOKS),
     )
     desk = FailureDesk(engine, keeper, environment, guard=faults, worker=worker)
-    return RunningHalf(config, settings, registry, keeper, desk, sink, recorder, worker)
+    return RunningHalf(config, settings, registry, keeper, desk, sink, recorder, faults, worker)
 
 
 def _rules(config: pytest.Config, faults: FaultReporter) -> tuple[Rule, ...]:
@@ -178,9 +182,11 @@ class RunningHalf:
         desk: FailureDesk,
         sink: HookedSink,
         recorder: Recorder,
+        faults: FaultReporter,
         worker: str,
     ) -> None:
         self._sink = sink
+        self._faults = faults
         self._recorder = recorder
         self._config = config
         self._settings = settings
@@ -243,6 +249,9 @@ class RunningHalf:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Leave no browser behind that this process started and nobody closed."""
+        adjusted = {a: None for s in self._registry.used_since(-1) for a in s.adjustments}
+        if adjusted:
+            self._faults.notes["time-outs adjusted"] = "; ".join(adjusted)
         self._registry.reap_all()
 
     def pytest_unconfigure(self) -> None:

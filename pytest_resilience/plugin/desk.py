@@ -15,7 +15,7 @@ from pytest_resilience.core.failures import ExceptionFact, Failure
 from pytest_resilience.engine import Incident, ItemHistory, RecoveryEngine
 from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.environment import BrowserEnvironment, Scene
-from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper
+from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, requests
 
 #: Failed set-ups in a row after which a fixture is given up: pytest then replays its
 #: failure to every item that needs it, instead of spending more set-ups on it.
@@ -61,11 +61,6 @@ class Case:
             self.failures = ItemHistory()
         return self.failures
 
-    @property
-    def fixturenames(self) -> list[str]:
-        """Names of all fixtures the item requests, directly or not."""
-        return getattr(self.item, "fixturenames", [])
-
 
 class FailureDesk:
     """Opens an incident for a failure, and repairs what it broke."""
@@ -94,8 +89,8 @@ class FailureDesk:
         Returns None if the plugin itself failed; the failure is then final.
         """
         try:
-            scene = self._environment.examine(case.mark, case.fixturenames)
-            fixturedef = self._keeper.failed_with(error) if phase == "setup" else None
+            scene = self._environment.examine(case.mark, case.item, error)
+            fixturedef = next(iter(scene.failed_fixtures), None)
             chain = observe.exception_chain(error)
             failure = self._failure(case, phase, chain, scene, fixturedef)
             hopeless = self._count_failed_setup(fixturedef)
@@ -115,10 +110,10 @@ class FailureDesk:
         No attempt is spent on them; the item is told as recovered if it passes.
         """
         try:
-            dead = self._environment.found_dead(case.fixturenames)
+            dead = self._environment.found_dead(case.item)
             if not dead:
                 return
-            scene = self._environment.examine(case.mark, case.fixturenames, dead)
+            scene = self._environment.examine(case.mark, case.item)
             failure = self._failure(case, "setup", _FOUND_DEAD, scene, None)
             incident = self._engine.diagnose(failure, scene.evidence, case.policy, case.history)
             if incident.decision.retry and incident.report.error_type.infrastructure:
@@ -133,7 +128,7 @@ class FailureDesk:
         """Run the recovery of `incident` and write down on `attempt` what was done."""
         try:
             self._engine.recover(incident, self._environment)
-            self._environment.drop_failed_fixtures(case.fixturenames)
+            self._environment.drop_failed_fixtures(case.item)
             if incident.strategy is not None and incident.record is not None:
                 attempt.strategy = incident.strategy.name
                 attempt.level = int(incident.strategy.level)
@@ -149,7 +144,7 @@ class FailureDesk:
             elif self._infrastructure(case):
                 self._environment.restart_browsers(with_driver=True)
                 if not self._given_up(case):
-                    self._environment.drop_failed_fixtures(case.fixturenames)
+                    self._environment.drop_failed_fixtures(case.item)
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)
 
@@ -161,18 +156,14 @@ class FailureDesk:
         scene: Scene,
         fixturedef: FixtureDef | None,
     ) -> Failure:
-        session = scene.session
         return Failure(
             nodeid=case.item.nodeid,
             phase=phase,
             chain=chain,
             attempt=case.number,
             fixture=fixturedef.argname if fixturedef is not None else "",
-            command=session.last_command if session is not None else "",
-            browser=session.browser if session is not None else "",
-            endpoint=session.endpoint if session is not None else "",
-            remote=session.remote if session is not None else False,
             worker=self._worker,
+            **scene.place,
         )
 
     def _count_failed_setup(self, fixturedef: FixtureDef | None) -> str:
@@ -190,7 +181,7 @@ class FailureDesk:
 
     def _given_up(self, case: Case) -> bool:
         return any(
-            count >= FIXTURE_FAILURE_LIMIT and fixturedef.argname in case.fixturenames
+            count >= FIXTURE_FAILURE_LIMIT and requests(case.item, fixturedef)
             for fixturedef, (count, _last) in self._failed_setups.items()
         )
 

@@ -6,15 +6,18 @@ only those that own one, with everything built on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.core.evidence import ERROR, Evidence, ProbeResult
-from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper
+from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, requests
 
 if TYPE_CHECKING:
+    import pytest
+
     from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
+    from pytest_resilience.browser.starts import FailedStart
 
 
 @dataclass(slots=True)
@@ -27,12 +30,31 @@ class Scene:
             used last; None if the attempt used no browser.
         evidence: What probes said of that session.
         broken: All sessions that cannot be used any more.
+        failed_fixtures: Fixtures whose set-up was what failed.
+        failed_start: The browser that could not be started in the attempt, None if all were.
     """
 
     mark: int
     session: DriverSession | None = None
     evidence: Evidence = field(default_factory=Evidence)
     broken: list[DriverSession] = field(default_factory=list)
+    failed_fixtures: list[FixtureDef] = field(default_factory=list)
+    failed_start: FailedStart | None = None
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What a `Failure` says of the browser concerned."""
+        if self.session is not None:
+            return {
+                "command": self.session.last_command,
+                "browser": self.session.browser,
+                "endpoint": self.session.endpoint,
+                "remote": self.session.remote,
+            }
+        if self.failed_start is not None:
+            start = self.failed_start
+            return {"command": "newSession", "endpoint": start.endpoint, "remote": start.remote}
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +87,11 @@ class BrowserEnvironment:
         if fixturedef is not None:
             session.owner = Owner(fixturedef, self._keeper.setups(fixturedef))
 
-    def found_dead(self, fixturenames: Sequence[str]) -> list[DriverSession]:
-        """Return those sessions a coming attempt may use that do not answer any more.
+    def found_dead(self, item: pytest.Item) -> list[DriverSession]:
+        """Return those sessions `item` is about to use that do not answer any more.
 
-        These are the ones that live on from earlier tests, in a fixture it requests or in
-        no fixture at all.
+        These are the ones that live on from earlier tests in a fixture it requests. Whether
+        it will use one that no fixture owns cannot be known.
         """
         sessions = self._registry.living()
         if not sessions:
@@ -79,19 +101,24 @@ class BrowserEnvironment:
         return [
             session
             for session in sessions
-            if (session.owner is None or self._serves(session, fixturenames))
-            and not probes.is_healthy(session)
+            if self._serves(session, item) and not probes.is_healthy(session)
         ]
 
     def examine(
         self,
         mark: int,
-        fixturenames: Sequence[str],
-        suspects: Sequence[DriverSession] = (),
+        item: pytest.Item,
+        error: BaseException | None = None,
     ) -> Scene:
-        """Probe every session the attempt used or whose fixture it requests, and `suspects`."""
+        """Probe every session the attempt used, or whose fixture `item` requests.
+
+        Args:
+            error: What the attempt raised.
+        """
         scene = Scene(mark)
-        sessions = [*suspects, *(s for s in self._concerned(mark, fixturenames) if s not in suspects)]
+        if error is not None:
+            scene.failed_fixtures = self._keeper.failed_with(error)
+        sessions = self._concerned(mark, item)
         if sessions:
             from pytest_resilience.browser import probes
 
@@ -103,22 +130,34 @@ class BrowserEnvironment:
                     scene.broken.append(session)
                 elif scene.session is None:
                     scene.session, scene.evidence = session, evidence
+        if not scene.broken:
+            self._examine_start(scene)
         self._scene = scene
         return scene
 
-    def _concerned(self, mark: int, fixturenames: Sequence[str]) -> list[DriverSession]:
+    def _examine_start(self, scene: Scene) -> None:
+        """A browser that could not be started last tells more than one that is fine."""
+        failed = self._registry.failed_starts_since(scene.mark)[-1:]
+        if not failed or (scene.session is not None and scene.session.last_mark > failed[0].mark):
+            return
+        from pytest_resilience.browser import probes
+
+        scene.session, scene.failed_start = None, failed[0]
+        scene.evidence = Evidence(_whole(probes.probe_start(failed[0])))
+
+    def _concerned(self, mark: int, item: pytest.Item) -> list[DriverSession]:
         used = {id(session): session for session in self._registry.used_since(mark)}
         for session in self._registry.living():
-            if self._serves(session, fixturenames):
+            if self._serves(session, item):
                 used.setdefault(id(session), session)
         return sorted(used.values(), key=lambda session: -session.last_mark)
 
-    def _serves(self, session: DriverSession, fixturenames: Sequence[str]) -> bool:
-        """Return whether the present value of one of the named fixtures made `session`."""
+    def _serves(self, session: DriverSession, item: pytest.Item) -> bool:
+        """Return whether the present value of a fixture that `item` requests made `session`."""
         owner: Owner | None = session.owner
         return (
             owner is not None
-            and owner.fixturedef.argname in fixturenames
+            and requests(item, owner.fixturedef)
             and self._keeper.setups(owner.fixturedef) == owner.setup
             and self._keeper.is_alive(owner.fixturedef)
         )
@@ -132,10 +171,10 @@ class BrowserEnvironment:
         replaced = [self._replace(session) for session in self._scene.broken]
         return all(replaced)
 
-    def drop_failed_fixtures(self, fixturenames: Sequence[str]) -> None:
-        """Let those of the named fixtures whose set-up failed be set up again."""
+    def drop_failed_fixtures(self, item: pytest.Item) -> None:
+        """Let those fixtures of `item` whose set-up failed be set up again."""
         for fixturedef, _error in list(self._keeper.failed()):
-            if fixturedef.argname in fixturenames:
+            if fixturedef in self._scene.failed_fixtures or requests(item, fixturedef):
                 self._finish(fixturedef)
         self._registry.reap_failed_starts()
 

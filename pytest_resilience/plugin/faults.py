@@ -19,6 +19,8 @@ class FaultReporter:
         self._seen: dict[str, str] = {}
         #: Everything worth a warning in the reports, in order.
         self.messages: list[str] = []
+        #: What a reader of the report may want to know of the run, by name.
+        self.notes: dict[str, str] = {}
 
     def __call__(self, fault: Exception) -> None:
         """Report `fault`; the same fault again is counted as said."""

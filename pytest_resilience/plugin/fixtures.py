@@ -65,9 +65,9 @@ class FixtureKeeper:
             if cached is not None and cached[2] is not None:
                 yield fixturedef, _exception_of(cached[2])
 
-    def failed_with(self, error: BaseException) -> FixtureDef | None:
-        """Return the innermost fixture whose set-up raised `error`, None if none did."""
-        return next((fixture for fixture, raised in self.failed() if raised is error), None)
+    def failed_with(self, error: BaseException) -> list[FixtureDef]:
+        """Return the fixtures whose set-up raised `error`, first the one set up first."""
+        return [fixturedef for fixturedef, raised in self.failed() if raised is error]
 
     def finish(self, fixturedef: FixtureDef) -> list[BaseException]:
         """Tear `fixturedef` down, after everything built on it; return what teardowns raised.
@@ -98,6 +98,22 @@ def clear_unfinished(item: Any) -> None:
         for fixturedef in fixturedefs:
             if fixturedef.cached_result is None:
                 fixturedef._finalizers.clear()
+
+
+def requests(item: Any, fixturedef: FixtureDef) -> bool:
+    """Return whether `item` is known to request `fixturedef`, not just another of its name.
+
+    What it asks for while it runs, with ``request.getfixturevalue``, is not known.
+    """
+    info = getattr(item, "_fixtureinfo", None)
+    known = info.name2fixturedefs.get(fixturedef.argname, ()) if info is not None else ()
+    for candidate in reversed(known):
+        if candidate is fixturedef:
+            return True
+        # One that overrides another of its name may be built on that.
+        if fixturedef.argname not in candidate.argnames:
+            return False
+    return False
 
 
 def shared_node(item: Any) -> Any:

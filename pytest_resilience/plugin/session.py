@@ -171,13 +171,14 @@ class SessionReport:
             started_us=self._started_us,
             finished_us=time.time_ns() // 1_000,
             exit_status=exit_status,
-            rootdir=facts["rootdir"],
-            python_version=facts["python"],
-            pytest_version=facts["pytest"],
-            plugin_version=facts["plugin"],
+            rootdir=facts["project"],
+            python_version=facts["python_version"],
+            pytest_version=facts["pytest_version"],
+            plugin_version=facts["plugin_version"],
             platform=facts["platform"],
             workers=sorted({result.worker for result in self._results}),
             options=facts["options"],
+            facts=dict(self._faults.notes),
         )
         return Summary(
             session=info,
@@ -190,10 +191,12 @@ class SessionReport:
         values = {option.name: getattr(self._settings, option.name) for option in OPTIONS}
         return {
             "started_us": self._started_us,
-            "rootdir": self._config.rootpath.name,
-            "python": platform.python_version(),
-            "pytest": pytest.__version__,
-            "plugin": pytest_resilience.__version__,
+            "project": self._config.rootpath.name,
+            "python_version": platform.python_version(),
+            "pytest_version": pytest.__version__,
+            "plugin_version": pytest_resilience.__version__,
+            "host": platform.node(),
+            "workers": int(getattr(self._config.option, "numprocesses", None) or 1),
             "platform": platform.platform(terse=True),
             "options": {
                 name: value if isinstance(value, (bool, int, float, str)) else str(value)

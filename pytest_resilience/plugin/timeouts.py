@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-
 #: A hook that only that plugin brings, under whatever name it was loaded.
 _SET_TIMER = "pytest_timeout_set_timer"
 

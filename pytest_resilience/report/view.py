@@ -31,6 +31,11 @@ TABLE_TEXT = 3_000_000
 _OUTCOMES = {"rerun": "failed, then repeated", "passed": "passed", "failed": "failed"}
 
 
+def _without_frames(message: str) -> str:
+    """Leave out the driver's own stack, which is addresses; the traceback keeps it."""
+    return message.partition("\nStacktrace:")[0]
+
+
 def page(summary: Summary) -> dict[str, Any]:
     """Return what the static part of the page shows."""
     lost = [*summary.unrecovered, *summary.blocked]
@@ -231,7 +236,7 @@ def _attempt(attempt: Attempt, limit: int) -> dict[str, Any]:
         "rule": clean(attempt.rule),
         "confidence": f"{attempt.confidence:.0%}" if attempt.confidence else "",
         "exception": clip(clean(attempt.exception), 300),
-        "message": clip(clean(attempt.message), min(limit, 4000)),
+        "message": clip(clean(_without_frames(attempt.message)), min(limit, 4000)),
         "evidence": [_probe(probe) for probe in attempt.evidence[:40]],
         "injected": clip(clean(attempt.injected), 300),
         "strategy": clean(attempt.strategy),

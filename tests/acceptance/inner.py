@@ -29,7 +29,8 @@ def sources(files: dict[str, str]) -> dict[str, str]:
 def told(run: SuiteRun) -> dict[str, Any]:
     """Return what `run` says of each test: its verdict, and its attempts in few words."""
     return {
-        name: (verdict, *map(in_short, run.attempts(name))) for name, verdict in run.verdicts.items()
+        name: (verdict, *map(in_short, run.attempts(name)))
+        for name, verdict in run.verdicts.items()
     }
 
 

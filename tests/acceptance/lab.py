@@ -63,7 +63,9 @@ def launch(*arguments: str, binary: str = "chromium") -> webdriver.Chrome:
 
 
 @contextlib.contextmanager
-def browser(name: str = "driver", *arguments: str, binary: str = "chromium") -> Iterator[webdriver.Chrome]:
+def browser(
+    name: str = "driver", *arguments: str, binary: str = "chromium"
+) -> Iterator[webdriver.Chrome]:
     """A browser that is asked something before it is quit, as many suites do."""
     driver = launch(*arguments, binary=binary)
     with logged(name):

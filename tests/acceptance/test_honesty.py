@@ -36,7 +36,7 @@ def test_failures_in_a_healthy_browser_are_final_at_once(run_browsers: Run) -> N
 
 
 def test_a_browser_that_the_test_ended_is_not_broken(run_browsers: Run) -> None:
-    """After its own `quit` or last window a test fails for itself, unless the browser died before."""
+    """After its own `quit` or last window a test fails for itself."""
     plan = {"test_quit_of_a_dead_browser_then_assertion": ("call", "browser")}
     run = run_browsers({"test_it.py": "@own_end"}, plan=plan)
     assert told(run) == {
@@ -46,6 +46,51 @@ def test_a_browser_that_the_test_ended_is_not_broken(run_browsers: Run) -> None:
         "test_last_window_then_command": ("failed", "failed in call test_code"),
         "test_quit": ("passed", "passed"),
         "test_quit_of_a_dead_browser_then_assertion": ("failed", "failed in call product"),
+    }, run.output
+
+
+def test_a_dead_browser_of_another_fixture_of_that_name_excuses_nobody(run_browsers: Run) -> None:
+    """Two folders have a session fixture `driver` each; the death of one is its own matter."""
+    files = {"one/test_one.py": "@owner", "two/test_two.py": "@owner"}
+    chosen = ("one/test_one.py::test_page", "two/test_two.py")
+    # Of the two tests of that name, the first one to run is struck.
+    run = run_browsers(files, *chosen, plan={"test_page": ("call", "browser")})
+    assert [(test["nodeid"], test["verdict"]) for test in run.summary["tests"]] == [
+        ("one/test_one.py::test_page", "passed"),
+        ("two/test_two.py::test_page", "passed"),
+        ("two/test_two.py::test_product", "failed"),
+    ], run.output
+    attempts = [attempt for test in run.summary["tests"] for attempt in test["attempts"]]
+    assert [attempt["error_type"] for attempt in attempts] == [None, None, "product"]
+    assert [line for line in run.log() if line[0] == "+"] == ["+test_one", "+test_two"]
+
+
+def test_a_dead_browser_that_no_fixture_owns_is_no_matter_of_other_tests(run_browsers: Run) -> None:
+    """A test that does not touch it neither fails nor counts as recovered."""
+    module = """
+        import lab
+
+        driver = lab.launch()
+
+        def test_page():
+            lab.visit(driver)
+            lab.strike("call", driver)
+
+        def test_arithmetic():
+            assert 1 + 1 == 2
+
+        def test_wrong_arithmetic():
+            assert 1 + 1 == 3
+
+        def test_page_again():
+            lab.visit(driver)
+    """
+    run = run_browsers({"test_it.py": module}, plan={"test_page": ("call", "browser")})
+    assert told(run) == {
+        "test_page": ("passed", "passed"),
+        "test_arithmetic": ("passed", "passed"),
+        "test_wrong_arithmetic": ("failed", "failed in call product"),
+        "test_page_again": ("recovered", "rerun in call browser browser_restart", "passed"),
     }, run.output
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.inner import Run, counted_everywhere
+from tests.acceptance.inner import Run, counted_everywhere, told
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize("binary", ["/nonexistent/chromium", "/bin/false"], ids=["missing", "exits"])
+@pytest.mark.parametrize(
+    "binary", ["/nonexistent/chromium", "/bin/false"], ids=["missing", "exits"]
+)
 def test_few_set_ups_for_many_tests(binary: str, run_browsers: Run) -> None:
     """At most 8 set-ups for ten tests, all of them red as infrastructure, the other one green."""
     run = run_browsers({"test_it.py": "@never_starts"}, env={"BINARY": binary})
@@ -19,3 +21,15 @@ def test_few_set_ups_for_many_tests(binary: str, run_browsers: Run) -> None:
     assert run.status == 1
     assert 1 <= run.log().count("set-up") <= 8
     assert counted_everywhere(run) == [{"passed": 1, "unrecovered": 10}] * 4
+
+
+def test_a_browser_that_starts_at_the_second_try_is_waited_for(run_browsers: Run) -> None:
+    """Nothing keeps the first failure, although no test names the fixture it happened in."""
+    plan = {"test_fixture_asks": ("start", "exit"), "test_asks": ("start", "exit")}
+    run = run_browsers({"test_it.py": "@late"}, plan=plan)
+    assert told(run) == {
+        "test_fixture_asks": ("recovered", "rerun in setup resource driver_restart", "passed"),
+        "test_asks": ("recovered", "rerun in call resource driver_restart", "passed"),
+        "test_after": ("passed", "passed"),
+    }, run.output
+    assert run.log() == ["+driver", "+account", "+other", "-account", "-other", "-driver"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_resilience.browser import probes
+from pytest_resilience.browser import answers, probes
 from pytest_resilience.browser.sessions import DriverSession
 from pytest_resilience.browser.wire import Reply, Wire
 from pytest_resilience.core.evidence import Evidence, ProbeResult
@@ -152,7 +152,7 @@ def test_a_grid_tells_whether_it_still_has_the_session(
     status = reply.value
     if isinstance(status, dict) and "nodes" in status:
         status["nodes"] = list(status["nodes"])
-    assert probes._grid(reply, session_id)[0] == answer
+    assert answers.grid_answer(reply, session_id)[0] == answer
 
 
 @pytest.mark.parametrize(
@@ -164,20 +164,25 @@ def test_a_grid_tells_whether_it_still_has_the_session(
         (["https://shop/", 503, ""], "gateway", "503 https://shop/"),
         (["chrome-error://chromewebdata/", 0, " ERR_EMPTY_RESPONSE "], "error_page",
          "ERR_EMPTY_RESPONSE"),
+        (["chrome-error://chromewebdata/", 500, "HTTP ERROR 500"], "server_error",
+         "500 chrome-error://chromewebdata/"),
+        (["chrome-error://chromewebdata/", 404, "HTTP ERROR 404"], "ok",
+         "404 chrome-error://chromewebdata/"),
+        (["https://shop/", 200, "HTTP ERROR 500"], "ok", "https://shop/"),
         (["about:neterror?e=dnsNotFound", 0, ""], "error_page", "about:neterror?e=dnsNotFound"),
     ],
 )  # fmt: skip
 def test_a_page_tells_whether_its_server_answered(value: object, answer: str, detail: str) -> None:
-    assert probes._page(Reply("ok", 200, value)) == (answer, detail)
+    assert answers.page_answer(Reply("ok", 200, value)) == (answer, detail)
 
 
 def test_a_page_that_does_not_tell_is_an_error() -> None:
-    assert probes._page(Reply("ok", 500, {}, error="javascript error"))[0] == "error"
-    assert probes._page(Reply("ok", 200, None))[0] == "error"
+    assert answers.page_answer(Reply("ok", 500, {}, error="javascript error"))[0] == "error"
+    assert answers.page_answer(Reply("ok", 200, None))[0] == "error"
 
 
 def test_a_page_that_crashed_in_between_says_so() -> None:
-    assert probes._page(Reply("ok", 500, {}, error="tab crashed"))[0] == "crashed"
+    assert answers.page_answer(Reply("ok", 500, {}, error="tab crashed"))[0] == "crashed"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +200,7 @@ def test_a_page_that_crashed_in_between_says_so() -> None:
 )
 def test_a_session_tells_how_it_is(error: str, status: int, message: str, answer: str) -> None:
     reply = Reply("ok", status, {}, error=error, detail=message)
-    assert probes._session_answer(reply)[0] == answer
+    assert answers.session_answer(reply)[0] == answer
 
 
 @pytest.mark.parametrize(

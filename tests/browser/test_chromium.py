@@ -134,7 +134,9 @@ def test_a_driver_made_before_watching_is_found_at_its_next_command(
     driver.quit()
 
 
-def test_a_healthy_session_answers_every_probe(chrome: Chrome, registry: SessionRegistry) -> None:
+def test_a_healthy_session_is_asked_no_more_than_that(
+    chrome: Chrome, registry: SessionRegistry
+) -> None:
     driver = chrome()
     driver.get(PAGE)
     session = session_of(registry, driver)
@@ -142,10 +144,7 @@ def test_a_healthy_session_answers_every_probe(chrome: Chrome, registry: Session
     assert {r.probe: r.answer for r in evidence} == {
         "browser_process": "alive",
         "driver_process": "alive",
-        "renderer_process": "alive",
         "gpu_process": "alive",
-        "driver_status": "ok",
-        "devtools": "ok",
         "session": "ok",
         "page": "ok",
     }

@@ -46,8 +46,6 @@ def test_a_firefox_is_known_by_its_parts_and_can_be_begun_anew(
     assert {r.probe: r.answer for r in evidence if r.probe != "gpu_process"} == {
         "browser_process": "alive",
         "driver_process": "alive",
-        "renderer_process": "alive",
-        "driver_status": "ok",
         "session": "ok",
         "page": "ok",
     }

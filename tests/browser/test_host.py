@@ -245,6 +245,7 @@ class TestExamine:
             ({"browser_process": "zombie"}, True),
             ({"browser_process": "stopped"}, False),
             ({"driver_process": "zombie", "browser_process": "alive"}, False),
+            ({"latch": "closed", "session": "dead"}, False),
             ({}, False),
         ],
         ids=lambda value: "-".join(value.values()) or "none" if isinstance(value, dict) else None,

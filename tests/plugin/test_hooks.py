@@ -65,7 +65,7 @@ def test_events_are_offered_in_the_order_in_which_they_happen(run_suite: RunSuit
         "error test_wire",
         "attempt test_wire",
         "recovery ",
-        "error ",
+        "error test_wire",
         "attempt test_wire",
         "test_result test_wire",
         "attempt test_fine",

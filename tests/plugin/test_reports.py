@@ -231,9 +231,7 @@ def test_properties_of_an_attempt_are_not_repeated_in_the_next(junit: ET.Element
 def test_tracebacks_of_superseded_attempts_are_kept(run: SuiteRun) -> None:
     assert [a["outcome"] for a in run.attempts("test_recovers")] == ["rerun", "rerun", "passed"]
     reruns = [
-        r
-        for r in reports(run)
-        if r["nodeid"].endswith("test_recovers") and r["outcome"] == "rerun"
+        r for r in reports(run) if r["nodeid"].endswith("test_recovers") and r["outcome"] == "rerun"
     ]
     for rerun in reruns:
         assert "lose_browser()" in rerun["resilience"]["traceback"]

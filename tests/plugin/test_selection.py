@@ -105,9 +105,7 @@ def shown(run_inner: RunInner) -> dict[str, SuiteRun]:
     return {name: run_inner(SUITE, *way) for name, way in ways.items()}
 
 
-@pytest.mark.parametrize(
-    "way", ["no terminal", "quiet", "very quiet", "verbose", "set-ups"]
-)
+@pytest.mark.parametrize("way", ["no terminal", "quiet", "very quiet", "verbose", "set-ups"])
 def test_verdicts_and_status_do_not_depend_on_what_is_shown(
     shown: dict[str, SuiteRun], way: str
 ) -> None:

@@ -1,0 +1,400 @@
+"""Commands that hang on real browsers: what stopped is found and ended, what is slow is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import TimeoutException, WebDriverException
+from urllib3.exceptions import HTTPError
+
+from pytest_resilience.browser import hangs, probes, processes
+from pytest_resilience.browser.guard import Guard
+from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
+from pytest_resilience.core.classifier import classify
+from pytest_resilience.core.evidence import (
+    ALIVE,
+    DEVTOOLS,
+    DRIVER_STATUS,
+    GRID,
+    NODE,
+    Evidence,
+    ProbeResult,
+)
+from pytest_resilience.core.failures import ErrorType, Failure
+
+PAGE = "data:text/html,<title>shop</title><p>hello"
+HANG_TIMEOUT_S = 2.0
+#: Selenium alone needs more than 150 s for each of these.
+FAR_TOO_LONG_S = 60.0
+ALL_HEARD = frozenset({GRID, NODE, DRIVER_STATUS, DEVTOOLS})
+
+Chrome = Callable[..., webdriver.Chrome]
+Firefox = Callable[[], webdriver.Firefox]
+Eventually = Callable[..., bool]
+
+
+@pytest.fixture
+def registry(registry: SessionRegistry) -> SessionRegistry:
+    """A registry with a watchdog that is in a hurry."""
+    registry.guard = Guard(
+        registry.living,
+        monotonic=time.monotonic,
+        hang_timeout_s=HANG_TIMEOUT_S,
+        nest_timeouts=True,
+        repeat_requests=False,
+    )
+    return registry
+
+
+def session_of(registry: SessionRegistry, driver: object) -> DriverSession:
+    session = registry.session_of(driver)
+    assert session is not None
+    return session
+
+
+def parts(session: DriverSession, name: str) -> list[int]:
+    """Return the pids of a part of the browser stack of `session`."""
+    if name in ("driver", "browser"):
+        pid = session.driver_pid if name == "driver" else session.browser_pid
+        assert pid is not None
+        return [pid]
+    assert session.driver_process is not None
+    family = processes.family(session.driver_process)
+    return [process.pid for process in family if processes.role(process) == name]
+
+
+def send(pids: list[int], sign: signal.Signals) -> None:
+    assert pids
+    for pid in pids:
+        os.kill(pid, sign)
+
+
+def hung(command: Callable[[], object]) -> hangs.CommandHung:
+    """Return the error with which `command` is ended; it must come in time."""
+    begun = time.monotonic()
+    with pytest.raises(hangs.CommandHung) as caught:
+        command()
+    assert time.monotonic() - begun < FAR_TOO_LONG_S
+    assert isinstance(caught.value.__cause__, HTTPError)
+    return caught.value
+
+
+def diagnosis(error: BaseException, session: DriverSession, command: str = "get") -> Any:
+    """Return what the classifier says of `error` with what is to be found out about `session`."""
+    from pytest_resilience.browser import latch
+
+    failure = Failure("t", "call", (latch.fact_of(error),), command=command, remote=session.remote)
+    return classify(failure, Evidence(probes.probe(session)))
+
+
+@contextmanager
+def page_that_waits() -> Iterator[tuple[str, Callable[[], None]]]:
+    """A page whose server answers when it is told to, and says so."""
+    server = socket.create_server(("127.0.0.1", 0))
+    go = threading.Event()
+
+    def serve() -> None:
+        with socket.socket() as nobody:
+            connection = nobody
+            try:
+                connection, _address = server.accept()
+                go.wait(120)
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n<title>late</title>")
+            except OSError:
+                return
+            finally:
+                connection.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}/", go.set
+    go.set()
+    server.close()
+
+
+# Who is to blame
+
+
+def found(*answers: str) -> Evidence:
+    """Return evidence of words such as ``node=silent``."""
+    pairs = (word.partition("=") for word in answers)
+    return Evidence(ProbeResult(name, answer, "pid 7") for name, _, answer in pairs)
+
+
+@pytest.mark.parametrize(
+    ("answers", "text"),
+    [
+        pytest.param(("driver_status=ok", "devtools=ok"), "", id="all-well"),
+        pytest.param((), "", id="nothing-known"),
+        pytest.param(("driver_process=stopped",), "the driver process (pid 7) is stopped", id="d"),
+        pytest.param(
+            ("driver_process=alive", "browser_process=stopped"),
+            "the browser process (pid 7) is stopped",
+            id="browser-stopped",
+        ),
+        pytest.param(
+            ("renderer_process=stopped",), "a tab of the browser (pid 7) is stopped", id="tab"
+        ),
+        pytest.param(
+            ("gpu_process=stopped",), "the graphics process (pid 7) is stopped", id="graphics"
+        ),
+        pytest.param(("renderer_process=busy",), "", id="a-page-that-computes"),
+        pytest.param(
+            ("browser_process=gone", "devtools=refused"),
+            "the browser process (pid 7) is gone",
+            id="browser-gone",
+        ),
+        pytest.param(
+            ("browser_process=gone", "devtools=ok"), "", id="only-what-started-the-browser-is-gone"
+        ),
+        pytest.param(
+            ("driver_process=zombie", "devtools=ok"),
+            "the driver process (pid 7) is zombie",
+            id="driver-dead",
+        ),
+        pytest.param(("driver_status=silent",), "the driver does not answer", id="driver-silent"),
+        pytest.param(("driver_status=error",), "", id="a-driver-that-answers-nonsense"),
+        pytest.param(
+            ("driver_status=ok", "devtools=silent"),
+            "the browser does not answer to DevTools",
+            id="browser-silent",
+        ),
+        pytest.param(
+            ("grid=silent", "node=silent", "driver_status=silent", "devtools=silent"),
+            "the grid at there does not answer",
+            id="behind-a-silent-grid-all-is-silent",
+        ),
+        pytest.param(
+            ("grid=ok", "node=silent", "driver_status=silent", "devtools=silent"),
+            "the node that holds the session does not answer",
+            id="behind-a-silent-node-too",
+        ),
+        pytest.param(("grid=dead",), "the grid at there has lost the session", id="session-lost"),
+        pytest.param(("grid=empty",), "the grid at there has no node that is up", id="no-node"),
+        pytest.param(("grid=ok", "node=dead"), "the node pid 7 is down", id="node-down"),
+    ],
+)
+def test_the_culprit_is_named(answers: tuple[str, ...], text: str) -> None:
+    cause = hangs.cause_of(found(*answers), ALL_HEARD, "there")
+    assert (cause.text if cause is not None else "") == text
+
+
+@pytest.mark.parametrize("probe", sorted(ALL_HEARD))
+def test_what_never_answered_is_not_to_blame_for_silence(probe: str) -> None:
+    """A firewall may swallow the question; a slow page behind it must not be cut off."""
+    evidence = found(f"{probe}=silent")
+    assert hangs.cause_of(evidence, ALL_HEARD - {probe}) is None
+    assert hangs.cause_of(evidence, ALL_HEARD) is not None
+
+
+# Chromium
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ("browser", ErrorType.BROWSER),
+        ("driver", ErrorType.DRIVER),
+        ("renderer", ErrorType.BROWSER),
+    ],
+)
+def test_what_is_stopped_ends_the_command(
+    part: str, expected: ErrorType, chrome: Chrome, registry: SessionRegistry
+) -> None:
+    """With its name, and the same diagnosis as for a process found stopped afterwards."""
+    driver = chrome()
+    driver.get(PAGE)
+    session = session_of(registry, driver)
+    send(parts(session, part), signal.SIGSTOP)
+    error = hung(lambda: driver.get(PAGE))
+    assert error.msg is not None
+    assert error.msg.startswith("get: ended after ")
+    assert error.msg.endswith(") is stopped [hung-command]")
+    assert Evidence(session.hang_evidence).answer(f"{part}_process") == "stopped"
+    found = diagnosis(error, session)
+    assert (found.error_type, found.rule[:5]) == (expected, "hung-")
+    # What a test does about a failure, such as taking a screenshot, ends soon as well.
+    assert hung(lambda: driver.title).msg != error.msg
+    reborn = registry.rebirth(session)
+    assert reborn is not None
+    driver.get(PAGE)
+    assert driver.title == "shop"
+    assert reborn.hang_evidence == ()
+    driver.quit()
+
+
+@pytest.mark.browser
+def test_a_quit_after_a_hang_is_bounded(chrome: Chrome, registry: SessionRegistry) -> None:
+    driver = chrome()
+    session = session_of(registry, driver)
+    send(parts(session, "browser"), signal.SIGSTOP)
+    hung(lambda: driver.get(PAGE))
+    begun = time.monotonic()
+    driver.quit()
+    assert time.monotonic() - begun < FAR_TOO_LONG_S
+    assert session.reaped
+
+
+@pytest.mark.browser
+def test_a_slow_page_is_not_a_hang(chrome: Chrome) -> None:
+    """However many deadlines it outlasts."""
+    driver = chrome()
+    with page_that_waits() as (url, go):
+        threading.Timer(4 * HANG_TIMEOUT_S, go).start()
+        driver.get(url)
+    assert driver.title == "late"
+    driver.quit()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("part", ["browser", "driver", "renderer"])
+def test_a_short_pause_is_not_a_hang(part: str, chrome: Chrome, registry: SessionRegistry) -> None:
+    """Even one that is seen while the command is overdue."""
+    driver = chrome()
+    driver.get(PAGE)
+    session = session_of(registry, driver)
+    stopped = parts(session, part)
+    send(stopped, signal.SIGSTOP)
+    threading.Timer(HANG_TIMEOUT_S + 0.5, lambda: send(stopped, signal.SIGCONT)).start()
+    driver.get(PAGE)
+    assert driver.title == "shop"
+    assert session.care.hang is None
+    driver.quit()
+
+
+@pytest.mark.browser
+def test_a_page_that_computes_is_its_own_fault(chrome: Chrome, registry: SessionRegistry) -> None:
+    """The user's own time-out ends it, not we."""
+    driver = chrome()
+    driver.set_page_load_timeout(3 * HANG_TIMEOUT_S)
+    with pytest.raises(TimeoutException):
+        driver.get("data:text/html,<script>for(;;);</script>")
+    assert session_of(registry, driver).care.hang is None
+    registry.discard(session_of(registry, driver))
+
+
+@pytest.mark.browser
+def test_a_script_that_waits_is_not_a_hang(chrome: Chrome) -> None:
+    driver = chrome()
+    script = f"setTimeout(() => arguments[0]('done'), {3_000 * HANG_TIMEOUT_S:.0f})"
+    assert driver.execute_async_script(script) == "done"
+    driver.quit()
+
+
+@pytest.mark.browser
+def test_the_users_page_load_timeout_is_waited_for(
+    chrome: Chrome, registry: SessionRegistry
+) -> None:
+    driver = chrome()
+    driver.set_page_load_timeout(4 * HANG_TIMEOUT_S)
+    send(parts(session_of(registry, driver), "browser"), signal.SIGSTOP)
+    begun = time.monotonic()
+    hung(lambda: driver.get(PAGE))
+    assert time.monotonic() - begun >= 4 * HANG_TIMEOUT_S
+    driver.quit()
+
+
+@pytest.mark.browser
+def test_a_browser_that_is_stopped_while_it_starts_is_no_trap(
+    chrome: Chrome, registry: SessionRegistry
+) -> None:
+    """The start is ended like any command, and nothing is left of it."""
+    import psutil
+
+    def stop_the_first_browser() -> None:
+        while True:
+            for child in psutil.Process().children(recursive=True):
+                if "--remote-debugging-port=0" in " ".join(child.cmdline() or ()):
+                    child.send_signal(signal.SIGSTOP)
+                    return
+            time.sleep(0.01)
+
+    threading.Thread(target=stop_the_first_browser, daemon=True).start()
+    mark = registry.mark()
+    begun = time.monotonic()
+    with pytest.raises(WebDriverException):
+        chrome()
+    assert time.monotonic() - begun < FAR_TOO_LONG_S
+    assert "is stopped" in registry.failed_starts_since(mark - 1)[0].error.message
+    assert "hung-command" in registry.failed_starts_since(mark - 1)[0].error.message
+
+
+@pytest.mark.browser
+def test_hangs_can_be_left_alone(
+    chrome: Chrome, registry: SessionRegistry, eventually: Eventually
+) -> None:
+    """With no hang time-out nobody looks, and the browser may stay stopped for any time."""
+    registry.guard = Guard(
+        registry.living,
+        monotonic=time.monotonic,
+        hang_timeout_s=None,
+        nest_timeouts=True,
+        repeat_requests=False,
+    )
+    driver = chrome()
+    driver.get(PAGE)
+    session = session_of(registry, driver)
+    assert not any(t.name == "resilience-watchdog" for t in threading.enumerate())
+    stopped = parts(session, "browser")
+    send(stopped, signal.SIGSTOP)
+    threading.Timer(3 * HANG_TIMEOUT_S, lambda: send(stopped, signal.SIGCONT)).start()
+    driver.get(PAGE)
+    assert session.care.hang is None
+    driver.quit()
+
+
+@pytest.mark.browser
+def test_local_sessions_are_adjusted_and_told_so(chrome: Chrome, registry: SessionRegistry) -> None:
+    """Selenium's own 120 s are raised only above what the user grants the driver."""
+    driver = chrome()
+    session = session_of(registry, driver)
+    driver.get(PAGE)
+    assert driver.title == "shop"
+    assert session.adjustments == ["urllib3's repetition of GET and DELETE switched off"]
+    driver.set_page_load_timeout(200)
+    driver.get(PAGE)
+    assert session.adjustments[1:] == ["client time-out raised from 120 s to 210 s"]
+    driver.quit()
+
+
+# Firefox
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("part", "expected"), [("browser", ErrorType.BROWSER), ("driver", ErrorType.DRIVER)]
+)
+def test_a_stopped_firefox_or_geckodriver_ends_the_command(
+    part: str, expected: ErrorType, firefox: Firefox, registry: SessionRegistry
+) -> None:
+    driver = firefox()
+    driver.get(PAGE)
+    session = session_of(registry, driver)
+    assert all(processes.state(p) == ALIVE for p in (session.driver_process,) if p)
+    send(parts(session, part), signal.SIGSTOP)
+    error = hung(lambda: driver.get(PAGE))
+    found = diagnosis(error, session)
+    assert (found.error_type, found.rule[:5]) == (expected, "hung-")
+    driver.quit()
+    assert session.reaped
+
+
+@pytest.mark.browser
+def test_a_slow_page_in_a_firefox_is_not_a_hang(firefox: Firefox) -> None:
+    """Though its driver answers nothing at all meanwhile."""
+    driver = firefox()
+    with page_that_waits() as (url, go):
+        threading.Timer(4 * HANG_TIMEOUT_S, go).start()
+        driver.get(url)
+    assert driver.title == "late"
+    driver.quit()
