@@ -15,8 +15,7 @@ need_packages() { # need_packages PACKAGE...: install them, or say how
         exit 2
     fi
     say "Installing $* ..."
-    [ -n "${APT_UPDATED:-}" ] || apt-get update -qq >&2
-    APT_UPDATED=1
+    refresh_packages
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
@@ -49,17 +48,26 @@ provision_python() { # provision_python VENV EXTRA
     fi
 }
 
-provision_chromium() {
-    if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
-        if apt-cache show chromium-driver >/dev/null 2>&1 || [ "$(id -u)" -eq 0 ]; then
-            need_packages chromium chromium-driver
-        else
-            need_packages chromium-browser chromium-chromedriver
-        fi
+refresh_packages() { # as root, bring the package lists up to date, once
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && [ -z "${APT_UPDATED:-}" ]; then
+        apt-get update -qq >&2
+        APT_UPDATED=1
     fi
-    # Without a driver on the machine, Selenium Manager fetches one where the internet is there.
-    if command -v chromium >/dev/null && ! command -v chromedriver >/dev/null && [ "$(id -u)" -eq 0 ]; then
-        need_packages chromium-driver
+}
+
+provision_chromium() {
+    if command -v chromedriver >/dev/null &&
+        { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then
+        return
+    fi
+    # A Chrome without a driver: Selenium Manager fetches one where the internet is there.
+    if command -v google-chrome >/dev/null; then return; fi
+    refresh_packages
+    # Debian's names, and Ubuntu's.
+    if apt-cache show chromium-driver >/dev/null 2>&1; then
+        need_packages chromium chromium-driver
+    else
+        need_packages chromium-browser chromium-chromedriver
     fi
 }
 
