@@ -42,6 +42,18 @@ class StoreError(ResilienceError):
     slug = "history-unavailable"
 
 
+class HistoryDamaged(ResilienceError):
+    """The history was damaged; it was moved aside, and a new one begun."""
+
+    slug = "history-damaged"
+
+
+class RecordsUnreadable(ResilienceError):
+    """Lines in the spools of killed runs were torn; they are kept aside."""
+
+    slug = "records-unreadable"
+
+
 class ReportError(ResilienceError):
     """A report could not be rendered or written; the verdicts stand."""
 

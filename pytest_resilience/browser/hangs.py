@@ -281,6 +281,12 @@ def cause_of(evidence: Evidence, heard: frozenset[str], endpoint: str = "") -> C
     return None
 
 
+def without_consequences(evidence: Evidence, cause: Cause) -> Evidence:
+    """Return `evidence` without the silence of what stands behind the culprit."""
+    behind = {GRID: _ASKED - {GRID}, NODE: _ASKED - {GRID, NODE}}.get(cause.probe, frozenset())
+    return Evidence(r for r in evidence if r.probe not in behind or r.answer not in _UNREACHABLE)
+
+
 def _is_surely_gone(probe: str, evidence: Evidence) -> bool:
     # The pid a driver reports may be that of a script that only started the browser.
     return probe == DRIVER_PROCESS or evidence.answer(DEVTOOLS) not in (OK, ERROR)

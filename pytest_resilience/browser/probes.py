@@ -123,6 +123,7 @@ def broken(evidence: Evidence) -> bool:
         or evidence.answer(SESSION) in (CRASHED, DEAD, SILENT, REFUSED)
         or evidence.answer(GRID) == DEAD
         or evidence.answer(NODE) in (DEAD, SILENT, REFUSED)
+        or STOPPED in (evidence.answer(RENDERER_PROCESS), evidence.answer(GPU_PROCESS))
     )
 
 

@@ -242,7 +242,8 @@ class Watchdog:
             suspicion.pause_s = min(grown_s, _BACKOFF_CAP_S)
         elif cause.is_like(suspicion.cause):
             seconds = self._monotonic() - since
-            self._end(session, Hang(suspicion.number, command, seconds, cause, evidence))
+            told = hangs.without_consequences(evidence, cause)
+            self._end(session, Hang(suspicion.number, command, seconds, cause, told))
             suspicion.pause_s = _CUT_AGAIN_S
         else:
             suspicion.pause_s = CONFIRM_S

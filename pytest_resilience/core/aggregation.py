@@ -104,7 +104,18 @@ class ErrorHooks:
 
 #: Where conftest files register their hooks, before there is a run to register them with.
 ERROR_HOOKS = ErrorHooks()
-register_error_hook = ERROR_HOOKS.register
+
+
+def register_error_hook(error_type: ErrorType | str, hook: ErrorHook) -> None:
+    """Call `hook` with every diagnosed error of `error_type`, or with all for ``"*"``.
+
+    Args:
+        error_type: A member, its label, or ``"*"``.
+
+    Raises:
+        ValueError: There is no error type of that label; names the valid ones.
+    """
+    ERROR_HOOKS.register(error_type, hook)
 
 
 class ErrorLog:

@@ -149,7 +149,10 @@ class AttemptLoop:
         """Tear the final attempt down and publish that."""
         if stopping(case.item):
             nextitem = None
-        call, report = self._teardown(case, nextitem)
+        tear_down = case.ihook.pytest_runtest_teardown
+        call, report = self._phase(
+            case, "teardown", partial(tear_down, item=case.item, nextitem=nextitem)
+        )
         if call.excinfo is not None and report.outcome == "failed":
             self._judge_teardown(case, call.excinfo.value, report, last)
         case.ihook.pytest_runtest_logreport(report=report)
@@ -160,10 +163,6 @@ class AttemptLoop:
             failed = last.outcome == "failed" or hasattr(last, observe.PART_FAILED)
             self._desk.close(case, passed=skipped or not failed)
         return report
-
-    def _teardown(self, case: Case, nextitem: Any) -> tuple[Call, Report]:
-        hook = case.ihook.pytest_runtest_teardown
-        return self._phase(case, "teardown", partial(hook, item=case.item, nextitem=nextitem))
 
     def _superseded(self, case: Case, call: Call, report: Report, setup: Report) -> bool:
         """Diagnose a failed attempt; if it may be retried, recover and publish it as a rerun."""
@@ -197,7 +196,10 @@ class AttemptLoop:
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
         attempt.traceback = text or attempt.traceback
         self._timeouts.cancel(case.item)
-        call, down = self._teardown(case, shared_node(case.item))
+        tear_down = partial(case.ihook.pytest_runtest_teardown, item=case.item)
+        call, down = self._phase(
+            case, "teardown", partial(tear_down, nextitem=shared_node(case.item))
+        )
         if call.excinfo is not None:
             report.sections.append(("Teardown of this attempt", observe.failure_text(down)))
         self._desk.recover(case, incident, attempt)

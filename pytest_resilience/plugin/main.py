@@ -25,6 +25,8 @@ _NO_TESTS_RUN = (
     "show_fixtures_per_test",
     "markers",
     "cacheshow",
+    "help",
+    "version",
 )
 
 SETTINGS = pytest.StashKey[Settings]()

@@ -19,7 +19,7 @@ from pytest_resilience.core import events
 from pytest_resilience.core.events import Attempt, RecoveryPerformanceRecord, TestResult
 from pytest_resilience.core.failures import Verdict
 from pytest_resilience.core.ports import EventSink
-from pytest_resilience.exceptions import ResilienceError
+from pytest_resilience.exceptions import HistoryDamaged, RecordsUnreadable, ResilienceError
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.observe import RECOVERED
 from pytest_resilience.store.spool import Spool, orphans
@@ -220,15 +220,11 @@ class SessionReport:
         try:
             merged = History(self._settings.db).merge(orphans(self._settings.db.parent / "spool"))
             if merged.moved_aside is not None:
-                self._faults.warn(
-                    f"the history was damaged; it is kept as {merged.moved_aside} and a new one "
-                    "was begun [history-damaged]"
-                )
+                text = f"the history was damaged; it is kept as {merged.moved_aside}, a new one begun"
+                self._faults.warn(str(HistoryDamaged(text)))
             if merged.bad:
-                self._faults.warn(
-                    f"{merged.bad} records of killed runs could not be read; they are kept as "
-                    "*.jsonl.damaged in the spool folder [records-unreadable]"
-                )
+                text = f"{merged.bad} records of killed runs are unreadable; kept as *.jsonl.damaged"
+                self._faults.warn(str(RecordsUnreadable(text)))
             if self._settings.db.exists():
                 summary.artifacts["history"] = self._shown(self._settings.db)
         except ResilienceError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -96,26 +96,26 @@ def diagnosis(error: BaseException, session: DriverSession, command: str = "get"
     return classify(failure, Evidence(probes.probe(session)))
 
 
-@contextmanager
+@contextlib.contextmanager
 def page_that_waits() -> Iterator[tuple[str, Callable[[], None]]]:
-    """A page whose server answers when it is told to, and says so."""
+    """A page whose server answers only when it is told to; yields its address and the teller."""
     server = socket.create_server(("127.0.0.1", 0))
     go = threading.Event()
 
-    def serve() -> None:
-        with socket.socket() as nobody:
-            connection = nobody
-            try:
-                connection, _address = server.accept()
+    def answer(connection: socket.socket) -> None:
+        # A browser opens connections in advance, and closes them unused.
+        with connection, contextlib.suppress(OSError):
+            if connection.recv(65536):
                 go.wait(120)
                 connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n<title>late</title>")
-            except OSError:
-                return
-            finally:
-                connection.close()
 
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _address = server.accept()
+                threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
     yield f"http://127.0.0.1:{server.getsockname()[1]}/", go.set
     go.set()
     server.close()
@@ -194,6 +194,16 @@ def test_what_never_answered_is_not_to_blame_for_silence(probe: str) -> None:
     evidence = found(f"{probe}=silent")
     assert hangs.cause_of(evidence, ALL_HEARD - {probe}) is None
     assert hangs.cause_of(evidence, ALL_HEARD) is not None
+
+
+def test_the_silence_behind_a_silent_grid_is_no_evidence() -> None:
+    """Neither driver nor browser need be broken: nobody could ask them."""
+    evidence = found("grid=silent", "node=silent", "driver_status=silent", "devtools=silent")
+    cause = hangs.cause_of(evidence, ALL_HEARD)
+    assert cause is not None
+    told = hangs.without_consequences(evidence, cause)
+    assert [result.probe for result in told] == ["grid"]
+    assert not probes.broken(told)
 
 
 # Chromium

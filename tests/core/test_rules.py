@@ -73,6 +73,10 @@ SESSIONS = [
         driver_process="alive", browser_process="gone", renderer_process="gone",
     ),
     example("driver-stopped", READ, TIMED_OUT, driver_process="stopped"),
+    example(
+        "session-died-with-window", "NoSuchWindowException", "Browsing context has been discarded",
+        browser_process="alive", session="dead",
+    ),
     example("driver-died", RETRY, REFUSED, driver_process="zombie"),
     example(
         "driver-gone-browser-left", RETRY, REFUSED, driver_process="gone", browser_process="alive"

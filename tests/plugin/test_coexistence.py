@@ -145,7 +145,8 @@ def test_flaky_owns_the_tests_decorated_for_it_and_we_the_rest(run_inner: RunInn
     )
     log = run.log("test_it.txt")
     assert {name: log.count(name) for name in ("decorated", "later", "plain")} == {
-        "decorated": 2, "later": 2,
+        "decorated": 2,
+        "later": 2,
         "plain": 3,
     }, run.output
     assert run.verdicts["test_decorated"] == "unrecovered"

@@ -75,7 +75,9 @@ def test_the_output_is_that_of_pytest_without_the_plugin(
     run = run_inner(SUITE, *arguments, resilience=False, autoload=True)
     blocked = run_inner(
         *(SUITE, *arguments, "-p", "no:resilience"),
-        resilience=False, autoload=True, folder=run.folder,
+        resilience=False,
+        autoload=True,
+        folder=run.folder,
     )
     assert _text(run) == _text(blocked)
     assert run.status == blocked.status == 1

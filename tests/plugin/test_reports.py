@@ -306,6 +306,38 @@ def test_leaving_the_session_ends_it_at_once_with_its_own_status(
     assert "passed" not in run.verdicts.values()
 
 
+def test_an_interrupt_during_a_recovery_ends_the_session(run_inner: RunInner) -> None:
+    run = run_inner(
+        """
+        import pytest
+        from tests.plugin.breakage import Grid, note
+
+        @pytest.fixture(scope="session")
+        def grid():
+            grid = Grid()
+            yield grid
+            note("grid-")
+            grid.close()
+
+        @pytest.fixture(scope="session")
+        def driver(grid):
+            yield grid.driver()
+            if note("driver-") == 1:
+                raise KeyboardInterrupt
+
+        def test_driver_dies(driver, grid):
+            note("call")
+            grid.lose(driver)
+            driver.title
+
+        def test_not_reached():
+            note("reached")
+        """
+    )
+    assert run.status == 2, run.output
+    assert run.log("test_it.txt") == ["call", "driver-", "grid-"]
+
+
 @pytest.mark.parametrize("attempts", ["1", "2"])
 def test_no_more_attempts_are_made_than_allowed(run_inner: RunInner, attempts: str) -> None:
     run = run_inner(

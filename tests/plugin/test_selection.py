@@ -168,8 +168,8 @@ def test_set_ups_are_shown_for_every_attempt(run_inner: RunInner) -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        *("--collect-only", "--setup-only", "--setup-plan", "--fixtures"),
-        *("--fixtures-per-test", "--markers", "--help", "--version"),
+        *("--collect-only", "--setup-only", "--setup-plan"),
+        *("--fixtures", "--markers", "--help"),
     ],
 )
 def test_where_no_test_runs_the_plugin_does_nothing(run_inner: RunInner, option: str) -> None:

@@ -199,7 +199,9 @@ def test_a_test_with_subtests_has_one_verdict(parts: SuiteRun) -> None:
 def test_the_whole_test_is_run_again_for_a_lost_subtest(parts: SuiteRun) -> None:
     log = parts.log("test_it.txt")
     assert {name: log.count(name) for name in ("fixture", "after", "unit", "never")} == {
-        "fixture": 2, "after": 2, "unit": 2,
+        "fixture": 2,
+        "after": 2,
+        "unit": 2,
         "never": 4,
     }
 

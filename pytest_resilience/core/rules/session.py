@@ -133,6 +133,15 @@ _DEAD_OR_STOPPED = (
         evidence={ev.BROWSER_PROCESS: ev.LIFELESS},
         unless={**_OWN_END, ev.DRIVER_PROCESS: {ev.GONE}},
     ),
+    # A window that is closed leaves the session to the others; here it went along, and the
+    # process will follow.
+    _BROWSER(
+        name="session-died-with-window",
+        confidence=0.8,
+        types=NO_SUCH_WINDOW,
+        evidence={ev.BROWSER_PROCESS: {ev.ALIVE}, ev.SESSION: {ev.DEAD}},
+        unless=_OWN_END,
+    ),
     _RESOURCE(
         name="tab-crashed-at-start",
         confidence=0.7,
