@@ -7,6 +7,7 @@ when first used.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -62,6 +63,10 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "pytest_plugins":
+        # ``-p pytest_resilience`` loads the plugin where its entry point is not used.
+        alone = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+        return [f"{__name__}.plugin.main"] if alone else []
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -90,6 +90,7 @@ class DriverSession:
         closed_by_test: True if the test quit it or closed its last window.
         discarded: True if we ended it.
         quitting: True while a `quit` runs.
+        first_quit: True if the latest `quit` was sent to a session nobody had ended.
         reaped: True if nothing is left of it that is ours to end.
     """
 
@@ -128,6 +129,7 @@ class DriverSession:
     closed_by_test: bool = False
     discarded: bool = False
     quitting: bool = False
+    first_quit: bool = False
     reaped: bool = False
     reference: Callable[[], Any] = field(default=lambda: None, repr=False)
 
@@ -170,6 +172,7 @@ class DriverSession:
         self.in_flight_since = now
         self.last_command = self.in_flight = command
         if command == _QUIT:
+            self.first_quit = not (self.closed or self.closed_by_test)
             self.closed_by_test = self.closed_by_test or not self.closed
             self.closed = True
 
@@ -193,10 +196,14 @@ class DriverSession:
 
     def failed(self, error: BaseException) -> None:
         """Note that the command in flight raised `error`."""
-        if self.first_failure is None and not (self.closed or self.closed_by_test):
+        # The first `quit` that finds nothing to end shows that the session had been lost.
+        found_lost = self.first_quit and self.last_command == _QUIT
+        usable = found_lost or not (self.closed or self.closed_by_test)
+        if self.first_failure is None and usable:
             fact = latch.fact_of(error)
             if latch.is_worth_keeping(fact):
                 self.first_failure = fact
+                self.closed_by_test = self.closed_by_test and not found_lost
 
 
 class SessionRegistry:
@@ -243,8 +250,6 @@ class SessionRegistry:
             nest_timeouts=nest_timeouts,
             repeat_requests=repeat_requests,
         )
-
-    # Observing
 
     def watch(self) -> None:
         """Begin to observe driver sessions; selenium need not be imported yet."""
@@ -304,8 +309,6 @@ class SessionRegistry:
         by_driver[key] = session
         self._sessions.append(session)
 
-    # Asking
-
     def mark(self) -> int:
         """Return how many commands all sessions have had so far."""
         return self._mark
@@ -330,8 +333,6 @@ class SessionRegistry:
         for key, known in list(self.by_driver.items()):
             if known is session:
                 del self.by_driver[key]
-
-    # Ending
 
     def settle(self, session: DriverSession) -> None:
         """Move a session of which nothing is left to those that are only remembered."""

@@ -220,10 +220,14 @@ class SessionReport:
         try:
             merged = History(self._settings.db).merge(orphans(self._settings.db.parent / "spool"))
             if merged.moved_aside is not None:
-                text = f"the history was damaged; it is kept as {merged.moved_aside}, a new one begun"
+                text = (
+                    f"the history was damaged; it is kept as {merged.moved_aside}, a new one begun"
+                )
                 self._faults.warn(str(HistoryDamaged(text)))
             if merged.bad:
-                text = f"{merged.bad} records of killed runs are unreadable; kept as *.jsonl.damaged"
+                text = (
+                    f"{merged.bad} records of killed runs are unreadable; kept as *.jsonl.damaged"
+                )
                 self._faults.warn(str(RecordsUnreadable(text)))
             if self._settings.db.exists():
                 summary.artifacts["history"] = self._shown(self._settings.db)

@@ -47,7 +47,7 @@ class Grid:
         self.hub = self._start("hub", self.url)
         self.nodes: list[subprocess.Popen[bytes]] = []
 
-    def add_node(self, *, sessions: int = 4) -> subprocess.Popen[bytes]:
+    def add_node(self, *, sessions: int = 8) -> subprocess.Popen[bytes]:
         """Start a node, and wait until the hub knows it."""
         known = len(self.nodes_up())
         driver = shutil.which("chromedriver")
@@ -61,7 +61,9 @@ class Grid:
         node = self._start(
             "node",
             f"http://127.0.0.1:{free_port()}",
-            *("--detect-drivers", "false", "--max-sessions", str(sessions), *configuration),
+            *("--detect-drivers", "false", *configuration),
+            # Otherwise there are never more than there are processors.
+            *("--max-sessions", str(sessions), "--override-max-sessions", "true"),
         )
         self.nodes.append(node)
         deadline = time.monotonic() + _START_LIMIT_S

@@ -16,9 +16,10 @@ from selenium import webdriver
 from selenium.common.exceptions import TimeoutException, WebDriverException
 from urllib3.exceptions import HTTPError
 
-from pytest_resilience.browser import hangs, probes, processes
+from pytest_resilience.browser import hangs, latch, probes, processes
 from pytest_resilience.browser.guard import Guard
 from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
+from pytest_resilience.browser.watchdog import Hang
 from pytest_resilience.core.classifier import classify
 from pytest_resilience.core.evidence import (
     ALIVE,
@@ -90,8 +91,6 @@ def hung(command: Callable[[], object]) -> hangs.CommandHung:
 
 def diagnosis(error: BaseException, session: DriverSession, command: str = "get") -> Any:
     """Return what the classifier says of `error` with what is to be found out about `session`."""
-    from pytest_resilience.browser import latch
-
     failure = Failure("t", "call", (latch.fact_of(error),), command=command, remote=session.remote)
     return classify(failure, Evidence(probes.probe(session)))
 
@@ -194,6 +193,38 @@ def test_what_never_answered_is_not_to_blame_for_silence(probe: str) -> None:
     evidence = found(f"{probe}=silent")
     assert hangs.cause_of(evidence, ALL_HEARD - {probe}) is None
     assert hangs.cause_of(evidence, ALL_HEARD) is not None
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ("driver_process=stopped",),
+        ("browser_process=stopped",),
+        ("renderer_process=stopped",),
+        ("gpu_process=stopped",),
+        ("grid=silent",),
+        ("grid=dead",),
+        ("node=dead",),
+        ("node=silent",),
+        ("driver_status=silent",),
+        ("devtools=silent",),
+    ],
+    ids=lambda answers: answers[0],
+)
+@pytest.mark.parametrize("remote", [True, False], ids=["remote", "local"])
+def test_every_culprit_is_understood_by_the_classifier(
+    answers: tuple[str, ...], remote: bool
+) -> None:
+    """From the message alone, and when a later failure of that session is laid to it."""
+    cause = hangs.cause_of(found(*answers), ALL_HEARD, "http://grid")
+    assert cause is not None
+    error = hangs.CommandHung(Hang(1, "get", 9.1, cause, found(*answers)))
+    fact = latch.fact_of(error)
+    assert latch.is_worth_keeping(fact)
+    judged = classify(Failure("t", "call", (fact,), remote=remote), Evidence())
+    assert judged.rule.startswith("hung-")
+    assert judged.error_type.infrastructure
+    assert latch.label_of(fact) == judged.error_type.label
 
 
 def test_the_silence_behind_a_silent_grid_is_no_evidence() -> None:

@@ -352,8 +352,25 @@ OTHERS = [
     example("webdriver-error-unexplained", "WebDriverException", "unknown error: hm"),
 ]  # fmt: skip
 
+HUNG = "pytest_resilience.browser.hangs.CommandHung"
+HANGS = [
+    example(f"hung-{name}", HUNG, f"get: ended after 9.1 s: {culprit} [hung-command]")
+    for name, culprit in {
+        "browser": "the browser process (pid 7) is stopped",
+        "tab": "a tab of the browser (pid 7) is stopped",
+        "graphics": "the graphics process (pid 7) is stopped",
+        "driver": "the driver does not answer",
+        "node": "the node that holds the session does not answer",
+        "grid": "the grid at http://grid:4444 does not answer",
+    }.items()
+] + [
+    example("hung-driver-on-node", HUNG,
+            "getTitle: ended after 13.0 s: the driver does not answer [hung-command]",
+            remote=True),
+]  # fmt: skip
+
 EXAMPLES = [
-    *LATCHED, *SESSIONS, *STARTS, *HOSTS, *GRIDS, *BROWSERS, *NETWORKS, *WIRES, *OTHERS,
+    *LATCHED, *SESSIONS, *STARTS, *HOSTS, *GRIDS, *BROWSERS, *NETWORKS, *WIRES, *OTHERS, *HANGS,
 ]  # fmt: skip
 
 

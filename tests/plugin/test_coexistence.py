@@ -227,17 +227,25 @@ def test_all_plugins_of_the_environment_together_disturb_nothing(run_inner: RunI
     assert run.verdicts == {"test_passes": "passed", "test_recovers": "recovered"}
 
 
+@pytest.mark.parametrize("name", ["resilience", "pytest_resilience"])
 def test_the_plugin_is_found_by_its_name_where_plugins_are_not_loaded_by_themselves(
-    run_inner: RunInner,
+    run_inner: RunInner, name: str
 ) -> None:
     run = run_inner(
         "def test_passes(): pass",
-        *("-p", "resilience"),
+        *("-p", name),
         autoload=True,
         env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )
     assert run.status == 0, run.output
     assert run.verdicts == {"test_passes": "passed"}
+
+
+def test_naming_the_package_where_plugins_load_by_themselves_does_no_harm(
+    run_inner: RunInner,
+) -> None:
+    run = run_inner("def test_passes(): pass", "-p", "pytest_resilience", autoload=True)
+    assert (run.status, run.verdicts) == (0, {"test_passes": "passed"}), run.output
 
 
 def test_the_plugin_can_be_blocked_by_its_name(run_inner: RunInner) -> None:

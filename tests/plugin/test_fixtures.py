@@ -441,7 +441,6 @@ def test_a_teardown_that_fails_on_the_dead_driver_is_no_error_of_the_test(
     assert " error" not in drivers.output.splitlines()[-1]
 
 
-@pytest.mark.xfail(reason="a `quit` that finds the session lost passes for the test's own end")
 def test_a_driver_that_was_lost_unnoticed_is_no_error_when_it_is_quit(
     run_inner: RunInner,
 ) -> None:
