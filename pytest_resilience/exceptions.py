@@ -42,13 +42,13 @@ class StoreError(ResilienceError):
     slug = "history-unavailable"
 
 
-class HistoryDamaged(ResilienceError):
+class HistoryDamagedError(ResilienceError):
     """The history was damaged; it was moved aside, and a new one begun."""
 
     slug = "history-damaged"
 
 
-class RecordsUnreadable(ResilienceError):
+class RecordsUnreadableError(ResilienceError):
     """Lines in the spools of killed runs were torn; they are kept aside."""
 
     slug = "records-unreadable"

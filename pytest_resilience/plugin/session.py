@@ -19,7 +19,11 @@ from pytest_resilience.core import events
 from pytest_resilience.core.events import Attempt, RecoveryPerformanceRecord, TestResult
 from pytest_resilience.core.failures import Verdict
 from pytest_resilience.core.ports import EventSink
-from pytest_resilience.exceptions import HistoryDamaged, RecordsUnreadable, ResilienceError
+from pytest_resilience.exceptions import (
+    HistoryDamagedError,
+    RecordsUnreadableError,
+    ResilienceError,
+)
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.observe import RECOVERED
 from pytest_resilience.store.spool import Spool, orphans
@@ -223,12 +227,12 @@ class SessionReport:
                 text = (
                     f"the history was damaged; it is kept as {merged.moved_aside}, a new one begun"
                 )
-                self._faults.warn(str(HistoryDamaged(text)))
+                self._faults.warn(str(HistoryDamagedError(text)))
             if merged.bad:
                 text = (
                     f"{merged.bad} records of killed runs are unreadable; kept as *.jsonl.damaged"
                 )
-                self._faults.warn(str(RecordsUnreadable(text)))
+                self._faults.warn(str(RecordsUnreadableError(text)))
             if self._settings.db.exists():
                 summary.artifacts["history"] = self._shown(self._settings.db)
         except ResilienceError as error:

@@ -39,7 +39,7 @@ def test_a_dead_browser_is_infrastructure_and_an_assertion_is_not() -> None:
     result = diagnose(
         {
             "exc_type": "selenium.common.exceptions.InvalidSessionIdException",
-            "message": "invalid session id: session deleted as the browser has closed the connection",
+            "message": "session deleted as the browser has closed the connection",
         },
         {"exc_type": "AssertionError", "message": "assert 'tab crashed' == 'ok'"},
     )
