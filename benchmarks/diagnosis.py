@@ -2,7 +2,7 @@
 
     python -m benchmarks.diagnosis [chrome] [firefox] [--only WORD]
 
-Lets every fault of `tests/acceptance/live.py` strike a real browser and prints what was
+Lets every fault of `tests/acceptance/live_faults.py` strike a real browser and prints what was
 made of it: one line a fault, and how many were called what they are.
 
 Invariant: nothing is printed that was not measured in this run.
@@ -19,7 +19,8 @@ from pathlib import Path
 
 from benchmarks.machine import described
 from pytest_resilience.browser.sessions import SessionRegistry
-from tests.acceptance.live import CHROMIUM, FIREFOX, Fault, Finding, Lab, diagnose, starts
+from tests.acceptance.live import Fault, Finding, Lab, diagnose, starts
+from tests.acceptance.live_faults import CHROMIUM, FIREFOX
 
 _HEAD = (
     f"{'fault':26}{'browser':9}{'error type':12}{'infra':6}{'again':6}{'rule':32}"

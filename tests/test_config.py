@@ -282,7 +282,8 @@ class TestWords:
         if isinstance(answer, ConfigurationError):
             assert repr(text) in answer.message
         else:
-            assert type(answer) in (bool, int, float, str, type(Path()))
+            nothing = [type(None)] if option.can_be_none else []
+            assert type(answer) in (bool, int, float, str, type(Path()), *nothing)
 
 
 class TestNegativeFlags:

@@ -1,6 +1,6 @@
 """Every real fault on a real browser is called what it is, and by its own evidence.
 
-The faults are in `live.py`; `python -m benchmarks.diagnosis` prints what is measured here
+The faults are in `live_faults.py`; `python -m benchmarks.diagnosis` prints what is measured here
 only by being right or wrong.
 """
 
@@ -16,7 +16,8 @@ import pytest
 
 from pytest_resilience.browser.sessions import SessionRegistry
 from tests.acceptance.inner import Run, told
-from tests.acceptance.live import CHROMIUM, FIREFOX, Fault, Lab, diagnose, starts
+from tests.acceptance.live import Fault, Lab, diagnose, starts
+from tests.acceptance.live_faults import CHROMIUM, FIREFOX
 
 if TYPE_CHECKING:
     from tests.conftest import SuiteRun

@@ -35,6 +35,8 @@ def far(
     assert process is not None
     yield service.service_url, process
     processes.exterminate(lambda: processes.group(process))
+    # Its end is awaited, so that `stop` does not talk to a driver that is just dying.
+    service.process.wait()
     service.stop()
 
 
