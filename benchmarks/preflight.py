@@ -42,6 +42,9 @@ def main() -> None:
         print(f"{platform.platform()}, {os.cpu_count()} processors, load {os.getloadavg()}")
         print(f"Python {platform.python_version()}, pytest {pytest.__version__}, ", end="")
         print(f"selenium {selenium.__version__}, {driver.capabilities['browserVersion']}")
+        fresh = statistics.median(_timed(session) for _ in range(checks))
+        print(f"has just answered, {checks} checks: median {fresh * 1e3:.2f} ms")
+        time.sleep(2)
         times = [_timed(session) for _ in range(checks)]
         for begin in range(0, checks, BLOCK):
             block = times[begin : begin + BLOCK]

@@ -10,6 +10,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterable
+from itertools import zip_longest
 from typing import NamedTuple
 
 import psutil
@@ -144,7 +145,7 @@ def role(process: ProcessId) -> str:
 def option(process: ProcessId, names: Collection[str]) -> str:
     """Return the value of the first option of `process` called one of `names`, "" if none is."""
     arguments = _arguments(process)
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         name, given, value = argument.partition("=")
         if name in names:
             return value if given else following

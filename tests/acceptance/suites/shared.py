@@ -1,8 +1,5 @@
-import os
-import signal
-
 import pytest
-from lab import browser, log, logged, visit
+from lab import browser, kill_browser, log, logged, visit
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +27,7 @@ def test_before(account):
 
 def test_leaves_a_dead_browser_behind(account):
     assert account.title == "shop"
-    os.kill(account.capabilities["goog:processID"], signal.SIGKILL)
+    kill_browser(account)
 
 
 def test_next(account):
