@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -104,11 +105,17 @@ def run_suite(tmp_path: Path) -> RunSuite:
             text=True,
             timeout=timeout,
             check=False,
+            preexec_fn=_interruptible,
         )
         summary = json.loads(json_path.read_text(encoding="utf-8")) if json_path.exists() else {}
         return SuiteRun(done.returncode, done.stdout, tmp_path, summary)
 
     return run
+
+
+def _interruptible() -> None:
+    """Let SIGINT interrupt the inner run, also where the outer one ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _dedent(text: str) -> str:
