@@ -472,6 +472,8 @@ def test_a_driver_that_cannot_be_reborn_gives_none(
     assert len(registry.failed_starts_since(mark)) == 1
 
 
+# That a child is still running when its last handle goes is what the test is about.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_driver_that_was_dropped_is_no_longer_offered(
     chrome: Chrome, registry: SessionRegistry, eventually: Eventually
 ) -> None:

@@ -355,9 +355,11 @@ def test_a_browser_that_is_stopped_while_it_starts_is_no_trap(
     def stop_the_first_browser() -> None:
         while True:
             for child in psutil.Process().children(recursive=True):
-                if "--remote-debugging-port=0" in " ".join(child.cmdline() or ()):
-                    child.send_signal(signal.SIGSTOP)
-                    return
+                # A process of an earlier test may just be ending.
+                with contextlib.suppress(psutil.Error):
+                    if "--remote-debugging-port=0" in " ".join(child.cmdline() or ()):
+                        child.send_signal(signal.SIGSTOP)
+                        return
             time.sleep(0.01)
 
     threading.Thread(target=stop_the_first_browser, daemon=True).start()
