@@ -427,8 +427,16 @@ def test_an_old_driver_object_gets_a_new_browser(
     assert remains(new) == []
 
 
+def _bound(listener: socket.socket, port: int) -> bool:
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
 def test_a_reborn_driver_moves_when_its_port_was_taken(
-    chrome: Chrome, registry: SessionRegistry
+    chrome: Chrome, registry: SessionRegistry, eventually: Eventually
 ) -> None:
     driver = chrome()
     old = session_of(registry, driver)
@@ -436,7 +444,8 @@ def test_a_reborn_driver_moves_when_its_port_was_taken(
     registry.discard(old)
     with socket.socket() as squatter:
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        squatter.bind(("127.0.0.1", port))
+        # The port is free as soon as the killed driver's sockets are.
+        assert eventually(lambda: _bound(squatter, port))
         squatter.listen()
         new = registry.rebirth(old)
         assert new is not None
