@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytest_resilience.exceptions import ConfigurationError
 
 RETRY_CHOICES = ("infrastructure", "ambiguous", "all")
+POLICY_CHOICES = ("expected-cost", "weighted-score", "ladder")
+TIMEOUT_RULE_CHOICES = ("quantile", "step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Option:
     Attributes:
         name: Field of `Settings`.
         flag: Command-line flag; its ini key and environment variable derive from `name`.
-        kind: ``flag``, ``choice``, ``int``, ``seconds`` or ``path``.
+        kind: ``flag``, ``choice``, ``int``, ``seconds``, ``path`` or ``list``.
         default: Value when set nowhere.
         help: One sentence for ``pytest --help`` and the reference page.
         choices: Valid values of a ``choice``.
@@ -69,6 +72,8 @@ class Option:
             return "one of " + ", ".join(self.choices)
         if self.kind == "flag":
             return "true or false"
+        if self.kind == "list":
+            return "http or https URLs, separated by commas"
         if self.kind == "path":
             return "a path to a file, or none" if self.can_be_none else "a path to a file"
         noun = "a whole number" if self.kind == "int" else "a number of seconds"
@@ -115,6 +120,24 @@ OPTIONS: tuple[Option, ...] = (
         metavar="1..5",
     ),
     Option(
+        "policy",
+        "--resilience-policy",
+        "choice",
+        "expected-cost",
+        "How a recovery is chosen: fewest expected seconds per cure, highest weighted score, "
+        "or lowest level first.",
+        choices=POLICY_CHOICES,
+    ),
+    Option(
+        "timeout_rule",
+        "--resilience-timeout-rule",
+        "choice",
+        "quantile",
+        "How long a recovery may take: twice the 95th percentile of earlier ones, or a tenth "
+        "less after each success and half as much again after each time-out (step).",
+        choices=TIMEOUT_RULE_CHOICES,
+    ),
+    Option(
         "budget",
         "--resilience-budget",
         "seconds",
@@ -134,6 +157,15 @@ OPTIONS: tuple[Option, ...] = (
         "0 switches this off.",
         minimum=0,
         metavar="SECONDS",
+    ),
+    Option(
+        "endpoints",
+        "--resilience-endpoints",
+        "list",
+        None,
+        "Selenium Grids that may stand in for each other: when one fails, new sessions for it "
+        "are started at the next one that is ready.",
+        metavar="URL[,URL...]",
     ),
     Option(
         "strict",
@@ -187,8 +219,11 @@ class Settings:
     retry: str = "infrastructure"
     max_attempts: int = 4
     max_level: int = 5
+    policy: str = "expected-cost"
+    timeout_rule: str = "quantile"
     budget: float | None = None
     hang_timeout: float = 8.0
+    endpoints: tuple[str, ...] | None = None
     strict: bool = False
     preflight: bool = True
     db: Path | None = Path(".resilience/history.duckdb")
@@ -202,11 +237,13 @@ class ItemPolicy:
 
     Attributes:
         retry: As ``--resilience-retry``, or ``never`` for a test marked ``no_resilience``.
+        strategies: Names of the recoveries it allows; empty for all.
     """
 
     retry: str
     max_attempts: int
     max_level: int
+    strategies: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> ItemPolicy:
@@ -327,6 +364,17 @@ def _int(option: Option, raw: Any) -> int:
     return int(number)
 
 
+def _urls(_option: Option, raw: Any) -> tuple[str, ...]:
+    given = raw.split(",") if isinstance(raw, str) else raw
+    urls = tuple(url for text in given if (url := str(text).strip()))
+    for url in urls:
+        parts = urlsplit(url)
+        # The port is checked by being asked for.
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError(url)
+    return urls
+
+
 def _path(_option: Option, raw: Any) -> Path:
     if not str(raw).strip():
         raise ValueError(raw)
@@ -339,4 +387,5 @@ _PARSERS: dict[str, Callable[[Option, Any], Any]] = {
     "int": _int,
     "seconds": _number,
     "path": _path,
+    "list": _urls,
 }

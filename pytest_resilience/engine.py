@@ -7,19 +7,24 @@ verdict by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_resilience.config import ItemPolicy, Settings
 from pytest_resilience.core import events
 from pytest_resilience.core.aggregation import ErrorLog, fingerprint
+from pytest_resilience.core.builtin import builtin_strategies
+from pytest_resilience.core.chooser import TIMEOUT_RULES, Chooser, Memory, Situation
 from pytest_resilience.core.classifier import BUILTIN_RULES, Diagnosis, Rule, classify
 from pytest_resilience.core.evidence import Evidence
 from pytest_resilience.core.failures import ErrorContext, ErrorReport, Failure
+from pytest_resilience.core.impact import impact, stability
 from pytest_resilience.core.policy import Decision, Limits, decide
-from pytest_resilience.core.ports import Clock, Environment, EventSink, RandomSource
-from pytest_resilience.core.strategies import RecoveryStrategy, builtin_strategies, choose
+from pytest_resilience.core.ports import Clock, Environment, EventSink, Meter, RandomSource
+from pytest_resilience.core.selection import Choice, joined, policy_named
+from pytest_resilience.core.strategies import RecoveryStrategy
+from pytest_resilience.core.throttle import Throttle
 
 
 @dataclass(slots=True)
@@ -28,16 +33,26 @@ class Incident:
 
     Attributes:
         decision: Whether the item is run again.
-        strategy: What is done before that; None if it is not.
-        record: The measured recovery, None until it ran.
+        situation: What the choice of the recovery was made for; None if none was made.
+        choice: What it was chosen from, and why; None if none was made.
+        strategy: What is done before the next attempt; None if there is none.
+        record: The measured recovery, None until it ran and after it was settled.
+        measured: The machine before and after the recovery; see `ports.Meter`.
+        recovered_at: Moment of the clock at which the recovery ended.
+        rebuilt_s: Seconds from there until the next attempt was set up, None if it was not.
         root_error_id: The error that explains this one; its own id if none does.
     """
 
     report: ErrorReport
     diagnosis: Diagnosis
     decision: Decision
+    situation: Situation | None = None
+    choice: Choice | None = None
     strategy: RecoveryStrategy | None = None
     record: events.RecoveryPerformanceRecord | None = None
+    measured: tuple[Mapping[str, float], Mapping[str, float]] = ({}, {})
+    recovered_at: float = 0.0
+    rebuilt_s: float | None = None
     root_error_id: str = ""
 
 
@@ -48,13 +63,26 @@ class ItemHistory:
     incidents: list[Incident] = field(default_factory=list)
 
     @property
-    def tried(self) -> frozenset[str]:
-        """Names of the strategies that already ran for the item."""
-        return frozenset(i.strategy.name for i in self.incidents if i.strategy is not None)
+    def tried(self) -> tuple[str, ...]:
+        """Strategies that ran for the item and did not cure, since the last one that did."""
+        names: list[str] = []
+        for incident in self.incidents:
+            if incident.report.retry_successful:
+                names.clear()
+            elif incident.strategy is not None:
+                names.append(incident.strategy.name)
+        return tuple(names)
 
 
 class RecoveryEngine:
-    """Diagnoses failures, decides on another attempt and runs the recovery before it."""
+    """Diagnoses failures, decides on another attempt and runs the recovery before it.
+
+    Args:
+        chance: For waits and for probing; strategies get none without it.
+        meter: Measures the machine around a recovery; nothing is measured without it.
+        memory: What earlier runs have learned; called when first needed.
+        passed: Returns how many tests have passed so far.
+    """
 
     def __init__(
         self,
@@ -67,6 +95,9 @@ class RecoveryEngine:
         rules: Sequence[Rule] = BUILTIN_RULES,
         errors: ErrorLog | None = None,
         strategies: Iterable[RecoveryStrategy] | None = None,
+        meter: Meter | None = None,
+        memory: Callable[[], Memory] | None = None,
+        passed: Callable[[], int] = int,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -75,9 +106,15 @@ class RecoveryEngine:
         self._rules = rules
         #: All errors of the run, folded and related.
         self.errors = ErrorLog() if errors is None else errors
-        self._strategies = tuple(
-            builtin_strategies(clock, chance) if strategies is None else strategies
+        self.chooser = Chooser(
+            builtin_strategies(clock, chance) if strategies is None else strategies,
+            policy_named(settings.policy),
+            memory or (lambda: Memory(TIMEOUT_RULES[settings.timeout_rule])),
+            chance or _NoChance(),
         )
+        self._meter = meter
+        self._passed = passed
+        self._throttle = Throttle()
         self._spent_s = 0.0
 
     def diagnose(
@@ -88,15 +125,16 @@ class RecoveryEngine:
         history: ItemHistory,
         *,
         hopeless: str = "",
+        environment: Environment | None = None,
     ) -> Incident:
         """Diagnose `failure`, record it, and decide whether the item is run again.
 
         Args:
             hopeless: Why no recovery can help ("" if one may): a reason from outside,
                 such as a fixture that has failed too often.
+            environment: What recoveries are asked about whether they are possible there.
         """
         diagnosis = classify(failure, evidence, self._rules)
-        decision, strategy = self._decide(diagnosis, failure.attempt, policy, history, hopeless)
         report = ErrorReport(
             error_id=self._new_id(),
             error_type=diagnosis.error_type,
@@ -108,10 +146,14 @@ class RecoveryEngine:
             confidence=diagnosis.confidence,
             evidence=evidence.to_dicts(),
             retry_count=failure.attempt - 1,
-            resolution_status="retrying" if decision.retry else "failed",
             injected=failure.injected,
         )
-        incident = Incident(report, diagnosis, decision, strategy)
+        # The recovery before this attempt did not cure if this is infrastructure again.
+        again = diagnosis.error_type.infrastructure or diagnosis.transient
+        self.settle(history, survived=not again)
+        incident = Incident(report, diagnosis, Decision(False, ""))
+        self._decide(incident, failure, policy, history, hopeless, environment)
+        report.resolution_status = "retrying" if incident.decision.retry else "failed"
         history.incidents.append(incident)
         self.errors.add(report)
         incident.root_error_id = self.errors.root_of(report.error_id).error_id
@@ -120,29 +162,44 @@ class RecoveryEngine:
 
     def recover(self, incident: Incident, environment: Environment) -> None:
         """Run the strategy of `incident` on `environment` and measure it; never raises."""
-        strategy = incident.strategy
-        if strategy is None:
+        strategy, situation = incident.strategy, incident.situation
+        if strategy is None or situation is None:
             return
+        error_type = incident.report.error_type
+        before = self._measured()
         started, started_us = self._clock.monotonic(), self._clock.now_us()
-        success, detail = strategy.execute(_error_info(incident, environment))
-        seconds = self._clock.monotonic() - started
+        limit_s = self.chooser.timeout_s(error_type, strategy)
+        outcome = strategy.execute(_error_info(incident.report, environment), limit_s)
+        incident.recovered_at = self._clock.monotonic()
+        seconds = incident.recovered_at - started
         self._spent_s += seconds
+        self.chooser.timed(error_type, strategy, seconds, outcome.timed_out)
+        after = self._measured()
         incident.record = events.RecoveryPerformanceRecord(
             strategy_id=strategy.name,
             strategy_name=strategy.title,
-            error_type=incident.report.error_type.label,
+            error_type=error_type.label,
             execution_time=seconds,
-            success=success,
+            success=outcome.success,
             affected_tasks=1,
             timestamp_us=started_us,
+            resource_usage={name: after[name] - before.get(name, 0.0) for name in after},
+            environment=situation.environment,
+            tried=joined(set(situation.tried)),
             context={
                 "error_id": incident.report.error_id,
                 "nodeid": incident.report.context.nodeid,
                 "attempt": incident.report.context.attempt,
                 "recovery_level": int(strategy.level),
-                "detail": detail,
+                "detail": outcome.detail,
+                "timed_out": outcome.timed_out,
+                "timeout_s": limit_s,
+                "chosen": incident.choice.reason if incident.choice is not None else "",
+                "candidates": _candidates(incident.choice),
             },
         )
+        # Whether the test went on belongs to both, and is not known yet.
+        incident.measured = (before, after)
 
     def settle(self, history: ItemHistory, *, survived: bool) -> None:
         """Record how the latest recovery of an item turned out.
@@ -153,45 +210,104 @@ class RecoveryEngine:
         """
         for incident in history.incidents:
             record, incident.record = incident.record, None
-            if record is not None:
-                record.success = survived
-                record.recovered_tasks = int(survived)
-                self._sink.emit(events.RECOVERY, record.to_dict())
-                incident.report.retry_successful = survived
-                status = "resolved" if survived else "failed"
-                incident.report.resolution_status = status
-                self.errors.set_status(incident.report.error_id, status)
-                # Said again in full: the later record of an error replaces the earlier one.
-                self._sink.emit(events.ERROR, _error_payload(incident))
+            if record is not None and incident.situation is not None:
+                self._conclude(incident, incident.situation, record, survived)
+
+    def resume(self, history: ItemHistory) -> None:
+        """The attempt after the latest recovery begins only now."""
+        if history.incidents:
+            history.incidents[-1].recovered_at = self._clock.monotonic()
+
+    def underway(self, history: ItemHistory) -> None:
+        """The attempt after the latest recovery has been set up."""
+        for incident in history.incidents[-1:]:
+            incident.rebuilt_s = self._clock.monotonic() - incident.recovered_at
+
+    def _conclude(
+        self,
+        incident: Incident,
+        situation: Situation,
+        record: events.RecoveryPerformanceRecord,
+        survived: bool,
+    ) -> None:
+        before, after = incident.measured
+        record.success = survived
+        record.recovered_tasks = int(survived)
+        # What was torn down had to be set up again. An attempt that failed again is part of
+        # the price as a whole; the rest of one that got through is not.
+        lost_s = self._clock.monotonic() - incident.recovered_at
+        if survived and incident.rebuilt_s is not None:
+            lost_s = incident.rebuilt_s
+        surcharge_s = incident.strategy.surcharge_s if incident.strategy is not None else 0.0
+        record.cost_s = record.execution_time + lost_s + surcharge_s
+        record.impact_score = impact(
+            before, after, record.execution_time, record.affected_tasks, record.recovered_tasks
+        )
+        record.stability_score = stability(
+            cpu_percent=after.get("cpu_percent", 0.0),
+            memory_percent=after.get("memory_percent", 0.0),
+            affected=record.affected_tasks,
+            recovered=record.recovered_tasks,
+        )
+        self.chooser.learn(situation, record)
+        (self._throttle.cured if survived else self._throttle.failed)()
+        self._sink.emit(events.RECOVERY, record.to_dict())
+        incident.report.retry_successful = survived
+        status = "resolved" if survived else "failed"
+        incident.report.resolution_status = status
+        self.errors.set_status(incident.report.error_id, status)
+        # Said again in full: the later record of an error replaces the earlier one.
+        self._sink.emit(events.ERROR, _error_payload(incident))
 
     def _decide(
         self,
-        diagnosis: Diagnosis,
-        attempt: int,
+        incident: Incident,
+        failure: Failure,
         policy: ItemPolicy,
         history: ItemHistory,
         hopeless: str,
-    ) -> tuple[Decision, RecoveryStrategy | None]:
+        environment: Environment | None,
+    ) -> None:
+        diagnosis = incident.diagnosis
         limits = Limits(policy.retry, policy.max_attempts, policy.max_level, self._budget_left())
-        decision = decide(diagnosis.error_type, attempt, limits, transient=diagnosis.transient)
-        if not decision.retry:
-            return decision, None
-        if diagnosis.recovery == "escalate":
-            return Decision(False, "no retry can cure this; the set-up must be changed"), None
-        if hopeless:
-            return Decision(False, hopeless), None
-        strategy = choose(
-            self._strategies,
-            diagnosis.error_type,
-            tried=history.tried,
-            max_level=policy.max_level,
-            recommended=diagnosis.recovery,
-            transient=diagnosis.transient,
+        decision = decide(
+            diagnosis.error_type, failure.attempt, limits, transient=diagnosis.transient
         )
-        if strategy is None:
-            reason = f"no recovery up to level {policy.max_level} can help"
-            return Decision(False, reason), None
-        return decision, strategy
+        if decision.retry:
+            decision = self._vetoed(diagnosis, hopeless) or decision
+        if decision.retry:
+            incident.situation = Situation(
+                diagnosis.error_type,
+                environment=failure.environment,
+                tried=history.tried,
+                recommended=diagnosis.recovery,
+                transient=diagnosis.transient,
+                max_level=policy.max_level,
+                allowed=policy.strategies,
+                error_info=_error_info(incident.report, environment),
+            )
+            incident.strategy, incident.choice = self.chooser.choose(incident.situation)
+            if incident.strategy is None:
+                decision = Decision(False, incident.choice.reason)
+        incident.decision = decision
+
+    def _vetoed(self, diagnosis: Diagnosis, hopeless: str) -> Decision | None:
+        if diagnosis.recovery == "escalate":
+            return Decision(False, "no retry can cure this; the set-up must be changed")
+        if hopeless:
+            return Decision(False, hopeless)
+        self._throttle.heard(self._passed())
+        if not self._throttle.open:
+            return Decision(False, self._throttle.reason)
+        return None
+
+    def _measured(self) -> dict[str, float]:
+        if self._meter is None:
+            return {}
+        try:
+            return dict(self._meter.sample())
+        except Exception:  # noqa: BLE001 - what cannot be measured is not measured
+            return {}
 
     def _budget_left(self) -> float | None:
         if self._settings.budget is None:
@@ -199,8 +315,19 @@ class RecoveryEngine:
         return self._settings.budget - self._spent_s
 
 
-def _error_info(incident: Incident, environment: Environment) -> dict[str, Any]:
-    return {"report": incident.report, "environment": environment}
+class _NoChance:
+    """Chance where there is none: nothing unlikely ever happens."""
+
+    def random(self) -> float:
+        return 0.999
+
+
+def _candidates(choice: Choice | None) -> list[dict[str, Any]]:
+    return [candidate.to_dict() for candidate in choice.candidates] if choice is not None else []
+
+
+def _error_info(report: ErrorReport, environment: Environment | None) -> dict[str, Any]:
+    return {"report": report, "environment": environment}
 
 
 def _error_payload(incident: Incident) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_resilience.config import ItemPolicy, Settings
 from pytest_resilience.core import events
 from pytest_resilience.core.aggregation import fingerprint
+from pytest_resilience.core.builtin import builtin_strategies
 from pytest_resilience.core.classifier import Rule
 from pytest_resilience.core.events import RecoveryPerformanceRecord
 from pytest_resilience.core.evidence import Evidence, ProbeResult
@@ -37,6 +38,12 @@ RULES = (
     Rule("no-browser", ErrorType.SYSTEM, types=("NoBrowser",), recovery="escalate"),
     Rule("circuit-open", ErrorType.CIRCUIT_OPEN, types=("CircuitOpen",)),
 )
+#: One recovery of its kind each, so that a choice is easy to foresee.
+_THREE = tuple(
+    strategy
+    for strategy in builtin_strategies()
+    if strategy.name in ("immediate_retry", "browser_restart", "driver_restart")
+)
 PROBED = Evidence([ProbeResult("session", "dead", "no such session", 0.01)])
 
 
@@ -54,6 +61,7 @@ class Workshop:
         self.clock = FakeClock()
         self.sink = ListSink()
         self.history = ItemHistory()
+        self.passed = 0
         numbers = itertools.count(1)
         self.engine = RecoveryEngine(
             self.settings,
@@ -61,7 +69,8 @@ class Workshop:
             sink=self.sink,
             new_id=lambda: f"id-{next(numbers)}",
             rules=tuple(rules),
-            strategies=strategies,
+            strategies=_THREE if strategies is None else strategies,
+            passed=lambda: self.passed,
         )
 
     def fail(
@@ -305,11 +314,11 @@ class TestEscalation:
 
     def test_the_history_of_an_item_knows_what_was_tried_and_ignores_final_failures(self) -> None:
         shop = Workshop()
-        assert shop.history.tried == frozenset()
+        assert shop.history.tried == ()
         shop.fail("WireCut", 1)
         shop.fail("WireCut", 2)
         shop.fail("ShopBroken", 3)
-        assert shop.history.tried == {"immediate_retry", "browser_restart"}
+        assert shop.history.tried == ("immediate_retry", "browser_restart")
 
     def test_strategies_of_the_user_take_the_place_of_the_built_in_ones(self) -> None:
         ours = RecoveryStrategy("ours", ProgressiveRecoveryLevel.SYSTEM, [ErrorType.BROWSER])
@@ -328,23 +337,27 @@ class TestRecover:
         started_us = shop.clock.now_us()
         environment = shop.recover(incident, seconds=2.5)
         assert environment.restarts == [False]
-        assert incident.record == RecoveryPerformanceRecord(
-            strategy_id="browser_restart",
-            strategy_name="Browser restart",
-            error_type="browser",
-            execution_time=2.5,
-            success=True,
-            affected_tasks=1,
-            recovered_tasks=0,
-            timestamp_us=started_us,
-            context={
-                "error_id": "id-1",
-                "nodeid": "test_shop.py::test_buy",
-                "attempt": 2,
-                "recovery_level": 3,
-                "detail": "",
-            },
-        )
+        record = incident.record
+        assert record is not None
+        assert (record.strategy_id, record.strategy_name) == ("browser_restart", "Browser restart")
+        assert (record.error_type, record.execution_time, record.success) == ("browser", 2.5, True)
+        assert (record.affected_tasks, record.timestamp_us) == (1, started_us)
+        told = ("error_id", "nodeid", "attempt", "recovery_level", "detail", "timed_out")
+        assert [record.context[name] for name in told] == [
+            "id-1", "test_shop.py::test_buy", 2, 3, "", False,
+        ]  # fmt: skip
+
+    def test_it_tells_from_what_it_was_chosen_and_why(self) -> None:
+        shop = Workshop()
+        incident = shop.fail()
+        shop.recover(incident)
+        record = incident.record
+        assert record is not None
+        assert incident.choice is not None
+        assert record.context["chosen"] == incident.choice.reason
+        assert "browser_restart" in incident.choice.reason
+        names = [candidate["strategy"] for candidate in record.context["candidates"]]
+        assert sorted(names) == ["browser_restart", "driver_restart"]
 
     def test_the_strategy_is_told_what_it_is_for(self) -> None:
         told: list[Mapping[str, Any]] = []
@@ -352,13 +365,15 @@ class TestRecover:
         class Curious(RecoveryStrategy):
             def _execute_impl(self, error_info: Mapping[str, Any]) -> bool:
                 told.append(error_info)
+                error_info["environment"].restart_browsers(with_driver=True)
                 return True
 
         curious = Curious("curious", ProgressiveRecoveryLevel.BASIC, [ErrorType.BROWSER])
         shop = Workshop(strategies=[curious])
         incident = shop.fail()
         environment = shop.recover(incident)
-        assert told == [{"report": incident.report, "environment": environment}]
+        assert told[0]["report"] is incident.report
+        assert environment.restarts == [True]
 
     @pytest.mark.parametrize(
         ("answer", "detail"),

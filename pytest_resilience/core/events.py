@@ -43,6 +43,8 @@ class Attempt:
         level: Level of that strategy, 0 if none.
         recovery_s: Seconds the recovery took.
         reason: Why the attempt was, or was not, followed by another.
+        chosen: Why that strategy, "" if none ran.
+        candidates: What it was chosen from, each with its numbers; see `selection.Candidate`.
         browser: Browser of the session concerned, "" if none.
         traceback: Text of the failure, clipped, "" if nothing failed.
         root_error_id: The error that explains this one, its own id if none does.
@@ -71,6 +73,8 @@ class Attempt:
     browser: str = ""
     traceback: str = ""
     root_error_id: str = ""
+    chosen: str = ""
+    candidates: tuple[dict[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attempt as a JSON-plain dict."""
@@ -81,6 +85,7 @@ class Attempt:
         """Return the attempt written by `to_dict`, also by an older or newer version."""
         attempt = _known(cls, data)
         attempt.evidence = tuple(attempt.evidence)
+        attempt.candidates = tuple(attempt.candidates)
         return attempt
 
 
@@ -137,6 +142,12 @@ class RecoveryPerformanceRecord:
         impact_score: 0 (none) to 1 (severe).
         stability_score: 0 (unstable) to 1 (stable), measured after the recovery.
         timestamp_us: Microseconds since the epoch, UTC.
+        environment: What the failure happened in, such as ``chrome 131 linux local``; lessons
+            of one environment say little about another.
+        tried: Strategies that had already failed in the same incident, sorted and joined
+            by ``+``, "" for the first one.
+        cost_s: Seconds until the outcome was known: the execution, the set-up of the attempt
+            after it, and the rest of that if it failed again.
         context: error_id, nodeid, attempt, recovery_level, detail.
     """
 
@@ -152,6 +163,9 @@ class RecoveryPerformanceRecord:
     impact_score: float = 0.0
     stability_score: float = 0.0
     timestamp_us: int = 0
+    environment: str = ""
+    tried: str = ""
+    cost_s: float = 0.0
     context: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -19,8 +19,9 @@ UNASKED = "unasked"
 # PAGE: ERROR_PAGE (the browser's own; detail says which), GATEWAY, SERVER_ERROR
 # TARGET (the page's server, asked by us): VANISHED (it was there before), REFUSED, RESET, DNS,
 #   TLS, SILENT, ERROR, GATEWAY, SERVER_ERROR
-# GRID: BUSY (no free slot), EMPTY (no node up), DEAD (lost this session), REFUSED, SILENT, ERROR
-# NODE (of a grid, the one that holds the session): DEAD (down), SILENT
+# GRID: BUSY (no free slot), EMPTY (no node up), DEAD (lost this session), REFUSED, SILENT, ERROR;
+#   where a session was wanted and it is known which, FREE (a slot for it) or MISFIT (no node for it)
+# NODE (of a grid, the one that holds the session): DEAD (down), SILENT, REFUSED
 # HOST: SHORT (detail says of what)
 # LATCH: label of the error type the session failed with first, or CLOSED (by the test itself)
 BROWSER_PROCESS = "browser_process"
@@ -61,6 +62,8 @@ SERVER_ERROR = "server_error"
 
 # Answers about what there is a limited number of.
 EMPTY = "empty"
+FREE = "free"
+MISFIT = "misfit"
 SHORT = "short"
 
 #: The test ended the session itself: it called `quit` or closed the last window.

@@ -139,6 +139,7 @@ class Failure:
         remote: True if that endpoint is a grid and not a driver we can see the process of.
         worker: xdist worker id, or "main".
         injected: Name of the fault injected into this attempt, "" if none.
+        environment: Browser, its major version, platform and local or grid, "" if unknown.
     """
 
     nodeid: str
@@ -152,6 +153,7 @@ class Failure:
     remote: bool = False
     worker: str = "main"
     injected: str = ""
+    environment: str = ""
 
     @property
     def exception(self) -> str:

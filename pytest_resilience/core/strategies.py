@@ -1,52 +1,23 @@
-"""What can be done before the next attempt, and what is done first.
+"""Recovery strategies: what they are, who adds them, and which is chosen first.
 
-Invariant: a strategy that measured facts rule out for an error type (a bare retry in
-a dead session) is not applicable to it; whatever a strategy raises is contained.
+Invariant: a strategy that is not applicable to an error type, or not possible where the
+failure happened, is not chosen; whatever a strategy raises is contained; no two
+strategies of a run have the same name.
 """
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from typing import Any
 
-from pytest_resilience.core.failures import ErrorReport, ErrorType
+from pytest_resilience.core.execution import Outcome, execute
+from pytest_resilience.core.failures import ErrorType
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel
-from pytest_resilience.core.ports import Clock, Environment, RandomSource
+from pytest_resilience.exceptions import StrategyError
 
-#: Failures in which the session itself stays usable, so that a retry alone can help.
-_SESSION_SURVIVES = frozenset(
-    {
-        ErrorType.CONNECTION,
-        ErrorType.NETWORK,
-        ErrorType.TIMEOUT,
-        ErrorType.RESOURCE,
-        ErrorType.DATABASE,
-        ErrorType.COORDINATOR,
-        ErrorType.TASK,
-        ErrorType.PAGE,
-        ErrorType.PRODUCT,
-        ErrorType.TEST_CODE,
-        ErrorType.UNKNOWN,
-    }
-)
-
-
-#: Failures of what may come back without being touched.
-_COMES_BACK = frozenset(
-    {
-        ErrorType.CONNECTION,
-        ErrorType.NETWORK,
-        ErrorType.TIMEOUT,
-        ErrorType.RESOURCE,
-        ErrorType.DATABASE,
-        ErrorType.COORDINATOR,
-        ErrorType.TASK,
-        ErrorType.PAGE,
-    }
-)
-_ATTEMPTS_COUNTED = 30
+_ATTRIBUTES = ("name", "level", "error_types", "nominal_s")
+#: What is declared for a strategy that does not say what it costs, by level.
+_NOMINAL_S = {1: 1.0, 2: 2.0, 3: 5.0, 4: 15.0, 5: 30.0}
 
 
 class RecoveryStrategy:
@@ -56,17 +27,25 @@ class RecoveryStrategy:
         name: Unique identifier, such as ``browser_restart``.
         level: How much of the environment it touches.
         error_types: Error types it can help with.
+        nominal_s: Seconds it typically takes until it is known whether it helped; what is
+            reckoned with until there is experience.
+        surcharge_s: Seconds that are added to what it took: for what it costs besides time.
     """
+
+    surcharge_s: float = 0.0
 
     def __init__(
         self,
         name: str,
         level: ProgressiveRecoveryLevel,
         error_types: Iterable[ErrorType],
+        *,
+        nominal_s: float | None = None,
     ) -> None:
         self.name = name
-        self.level = level
+        self.level = ProgressiveRecoveryLevel(level)
         self.error_types = frozenset(error_types)
+        self.nominal_s = _NOMINAL_S[self.level] if nominal_s is None else nominal_s
 
     @property
     def title(self) -> str:
@@ -77,119 +56,128 @@ class RecoveryStrategy:
         """Return whether the strategy can help with `error_type`."""
         return error_type in self.error_types
 
-    def execute(self, error_info: Mapping[str, Any]) -> tuple[bool, str]:
+    def possible(self, error_info: Mapping[str, Any]) -> bool:
+        """Return whether it can work for this very failure, where it happened; must be quick.
+
+        Args:
+            error_info: As for `execute`.
+        """
+        return True
+
+    def execute(self, error_info: Mapping[str, Any], timeout_s: float | None = None) -> Outcome:
         """Run the strategy.
 
         Args:
             error_info: ``report`` (an `ErrorReport`) and ``environment`` (an `Environment`).
-
-        Returns:
-            Whether it reports success, and what there is to say about it.
+            timeout_s: Seconds it may take, None for as long as it wants; see
+                `execution.execute`.
         """
-        try:
-            result = self._execute_impl(error_info)
-            if inspect.isawaitable(result):
-                result = _run(result)
-            return bool(result), ""
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - a failing recovery is a result
-            return False, describe(error)
+        return execute(self._execute_impl, error_info, timeout_s)
 
     def _execute_impl(self, error_info: Mapping[str, Any]) -> bool | Awaitable[bool]:
         """Do it; return True if the next attempt may succeed. May be ``async``."""
         raise NotImplementedError(f"{type(self).__name__} must override _execute_impl")
 
 
-def describe(error: BaseException) -> str:
-    """Return type and text of `error`, whatever its ``__str__`` does."""
-    with contextlib.suppress(Exception):
-        return f"{type(error).__name__}: {error}"
-    return type(error).__name__
-
-
-def _run(awaitable: Awaitable[bool]) -> bool:
-    import asyncio
-
-    async def outcome() -> bool:
-        return await awaitable
-
-    return asyncio.run(outcome())
-
-
-class ImmediateRetry(RecoveryStrategy):
-    """Run the item again at once; its fixtures of function scope are rebuilt anyway."""
+class CustomStrategies:
+    """Strategies that users add by a call, before there is a run to add them to."""
 
     def __init__(self) -> None:
-        super().__init__("immediate_retry", ProgressiveRecoveryLevel.BASIC, _SESSION_SURVIVES)
+        self._strategies: dict[str, RecoveryStrategy] = {}
 
-    def _execute_impl(self, error_info: Mapping[str, Any]) -> bool:
-        return True
+    def __iter__(self) -> Iterator[RecoveryStrategy]:
+        return iter(self._strategies.values())
+
+    def add(self, strategy: RecoveryStrategy) -> None:
+        """Add `strategy`; one of the same class and name replaces it, as on a reload.
+
+        Raises:
+            StrategyError: It is not a strategy, or another one has its name.
+        """
+        check(strategy, "add_custom_strategy")
+        known = self._strategies.get(strategy.name)
+        if known is not None and _home(type(known)) != _home(type(strategy)):
+            raise StrategyError(_taken(strategy, known, "add_custom_strategy"))
+        self._strategies[strategy.name] = strategy
 
 
-class DelayedRetry(RecoveryStrategy):
-    """Wait, then run the item again: for what comes back by itself.
+#: Where conftest files add theirs.
+CUSTOM_STRATEGIES = CustomStrategies()
 
-    The wait before attempt n + 1 is drawn evenly from 0 to `base_s` times `factor` to the
-    power n - 1, so that those who failed together do not come back together.
+
+def add_custom_strategy(strategy: RecoveryStrategy) -> None:
+    """Let runs that start from now on recover with `strategy`, too.
+
+    Raises:
+        StrategyError: It is not a strategy, or another one has its name.
+    """
+    CUSTOM_STRATEGIES.add(strategy)
+
+
+def united(
+    builtin: Iterable[RecoveryStrategy], others: Iterable[tuple[str, object]]
+) -> tuple[RecoveryStrategy, ...]:
+    """Return the strategies of a run, checked.
 
     Args:
-        cap_s: Seconds no wait exceeds.
+        others: Where each of the users' own comes from, in words, and the strategy.
+
+    Raises:
+        StrategyError: One is not a strategy, or two have the same name; names the offender.
     """
-
-    def __init__(
-        self,
-        clock: Clock,
-        chance: RandomSource,
-        *,
-        base_s: float = 1.0,
-        factor: float = 2.0,
-        cap_s: float = 10.0,
-    ) -> None:
-        super().__init__("delayed_retry", ProgressiveRecoveryLevel.ENHANCED, _COMES_BACK)
-        self._clock = clock
-        self._chance = chance
-        self._base_s = base_s
-        self._factor = factor
-        self._cap_s = cap_s
-
-    def _execute_impl(self, error_info: Mapping[str, Any]) -> bool:
-        report: ErrorReport = error_info["report"]
-        longest_s = self._cap_s
-        # Far beyond the cap the power itself would overflow.
-        if report.context.attempt <= _ATTEMPTS_COUNTED:
-            grown_s = self._base_s * self._factor ** (report.context.attempt - 1)
-            longest_s = min(self._cap_s, grown_s)
-        self._clock.sleep(longest_s * self._chance.random())
-        return True
+    known = {strategy.name: strategy for strategy in builtin}
+    for source, offered in others:
+        strategy = check(offered, source)
+        if strategy.name in known:
+            raise StrategyError(_taken(strategy, known[strategy.name], source))
+        known[strategy.name] = strategy
+    return tuple(known.values())
 
 
-class RestartBrowsers(RecoveryStrategy):
-    """Replace the broken sessions, and with `with_driver` their driver processes too."""
+def check(offered: object, source: str) -> RecoveryStrategy:
+    """Return `offered` if it is a strategy that can be used.
 
-    def __init__(self, name: str, error_types: Iterable[ErrorType], *, with_driver: bool) -> None:
-        super().__init__(name, ProgressiveRecoveryLevel.COMPONENT, error_types)
-        self._with_driver = with_driver
-
-    def _execute_impl(self, error_info: Mapping[str, Any]) -> bool:
-        environment: Environment = error_info["environment"]
-        return environment.restart_browsers(with_driver=self._with_driver)
-
-
-def builtin_strategies(
-    clock: Clock | None = None, chance: RandomSource | None = None
-) -> tuple[RecoveryStrategy, ...]:
-    """Return the strategies that come with the package, cheapest level first.
-
-    Those that wait are left out where there is no clock or no chance.
+    Raises:
+        StrategyError: It is not; says from where it came and what is wrong with it.
     """
-    everything = frozenset(ErrorType) - {ErrorType.CIRCUIT_OPEN}
+    if isinstance(offered, type) and issubclass(offered, RecoveryStrategy):
+        raise StrategyError(f"{source}: {_home(offered)} is a class; give an instance of it.")
+    if not isinstance(offered, RecoveryStrategy):
+        raise StrategyError(
+            f"{source}: {offered!r} is not a strategy; expected an instance of a subclass of "
+            "pytest_resilience.RecoveryStrategy."
+        )
+    wrong = _wrong_with(offered)
+    if wrong:
+        raise StrategyError(f"{source}: {_home(type(offered))}: {wrong}.")
+    return offered
+
+
+def _wrong_with(strategy: RecoveryStrategy) -> str:
+    missing = [name for name in _ATTRIBUTES if not hasattr(strategy, name)]
+    if missing:
+        return f"has no {', '.join(missing)}; its __init__ must call super().__init__"
+    if not isinstance(strategy.name, str) or not strategy.name.strip():
+        return f"its name is {strategy.name!r}; expected a text"
+    if not isinstance(strategy.level, ProgressiveRecoveryLevel):
+        return f"its level is {strategy.level!r}; expected a ProgressiveRecoveryLevel"
+    strange = [repr(t) for t in strategy.error_types if not isinstance(t, ErrorType)]
+    if strange:
+        return f"its error_types contain {', '.join(strange)}; expected members of ErrorType"
+    if not isinstance(strategy.nominal_s, int | float) or not strategy.nominal_s >= 0:
+        return f"its nominal_s is {strategy.nominal_s!r}; expected seconds, 0 or more"
+    return ""
+
+
+def _taken(new: RecoveryStrategy, known: RecoveryStrategy, source: str) -> str:
     return (
-        ImmediateRetry(),
-        *((DelayedRetry(clock, chance),) if clock is not None and chance is not None else ()),
-        RestartBrowsers("browser_restart", everything - {ErrorType.DRIVER}, with_driver=False),
-        RestartBrowsers("driver_restart", everything, with_driver=True),
+        f"{source}: the name {new.name!r} of {_home(type(new))} is taken by {_home(type(known))}; "
+        "give it another."
     )
+
+
+def _home(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def choose(

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_resilience.core.builtin import DelayedRetry, builtin_strategies
 from pytest_resilience.core.failures import ErrorContext, ErrorReport, ErrorSeverity, ErrorType
-from pytest_resilience.core.strategies import DelayedRetry, builtin_strategies, choose
+from pytest_resilience.core.strategies import choose
 from tests.doubles import FakeClock
 
 NEVER_WAITED_FOR = {
@@ -37,7 +38,7 @@ def waited(attempt: int, share: float) -> float:
         "1", ErrorType.PAGE, ErrorSeverity.LOW, "gone", ErrorContext(attempt=attempt)
     )
     strategy = DelayedRetry(clock, Drawn(share))
-    assert strategy.execute({"report": report, "environment": None}) == (True, "")
+    assert strategy.execute({"report": report, "environment": None}) == (True, "", False)
     return clock.monotonic() - begun
 
 

@@ -178,11 +178,15 @@ HOSTS = [
 QUEUE = "Could not start a new session. New session request timed out"
 GRIDS = [
     example("no-node-of-that-kind", NO_SESSION, QUEUE, grid="ok"),
+    example("grid-too-slow", NO_SESSION, QUEUE, grid="free"),
     example("grid-without-nodes", NO_SESSION, QUEUE, grid="empty"),
     example("grid-full", NO_SESSION, QUEUE, grid="busy"),
     example("no-node-supports-capabilities", NO_SESSION,
             "No nodes support the capabilities in the request"),
     example("grid-queue-timed-out", NO_SESSION, QUEUE),
+    example("driver-refuses-node", "WebDriverException",
+            "Unable to execute request for an existing session: Connection error (GET http://n)",
+            grid="ok", driver_status="refused"),
     example("node-lost-with-session", "WebDriverException",
             "Unable to execute request for an existing session: Connection error (GET http://n)"),
     example("node-unreachable-for-hub", NO_SESSION,

@@ -9,15 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_resilience.core.builtin import ImmediateRetry, RestartBrowsers, builtin_strategies
 from pytest_resilience.core.failures import ErrorType
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel
-from pytest_resilience.core.strategies import (
-    ImmediateRetry,
-    RecoveryStrategy,
-    RestartBrowsers,
-    builtin_strategies,
-    choose,
-)
+from pytest_resilience.core.strategies import RecoveryStrategy, choose
 from tests.doubles import FakeEnvironment
 
 #: What becomes of an error type as one built-in strategy after the other fails.
@@ -79,16 +74,17 @@ class TestExecute:
         ids=["true", "false", "forgot-to-return", "truthy"],
     )
     def test_what_it_returns_is_its_success(self, answer: Any, success: bool) -> None:
-        assert Doing(lambda: answer).execute({}) == (success, "")
+        assert Doing(lambda: answer).execute({}) == (success, "", False)
 
     def test_an_exception_is_a_failed_recovery_that_says_why(self) -> None:
         assert Doing(raising(OSError("no such device"))).execute({}) == (
             False,
             "OSError: no such device",
+            False,
         )
 
     def test_an_exception_without_words_is_a_failed_recovery_too(self) -> None:
-        success, detail = Doing(raising(SpeechlessError())).execute({})
+        success, detail, _ = Doing(raising(SpeechlessError())).execute({})
         assert not success
         assert detail.startswith("SpeechlessError")
 
@@ -104,6 +100,7 @@ class TestExecute:
         assert empty.execute({}) == (
             False,
             "NotImplementedError: Empty must override _execute_impl",
+            False,
         )
 
     def test_it_is_given_all_there_is_to_know(self) -> None:
@@ -140,7 +137,7 @@ class TestBuiltins:
 
     def test_a_bare_retry_touches_nothing(self) -> None:
         environment = FakeEnvironment()
-        assert ImmediateRetry().execute({"environment": environment}) == (True, "")
+        assert ImmediateRetry().execute({"environment": environment}) == (True, "", False)
         assert environment.restarts == []
 
     @pytest.mark.parametrize("with_driver", [True, False], ids=["with-driver", "session-only"])
@@ -150,7 +147,7 @@ class TestBuiltins:
     ) -> None:
         environment = FakeEnvironment(answer)
         restart = RestartBrowsers("restart", [ErrorType.BROWSER], with_driver=with_driver)
-        assert restart.execute({"environment": environment}) == (answer, "")
+        assert restart.execute({"environment": environment}) == (answer, "", False)
         assert environment.restarts == [with_driver]
 
     def test_each_has_a_name_of_its_own_and_they_come_cheapest_level_first(self) -> None:

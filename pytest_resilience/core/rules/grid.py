@@ -1,7 +1,7 @@
 """Rules about Selenium Grid and its kin: hub, queue, nodes, and hosted grids.
 
-Invariant: "no session for you" is held against the test only where the grid had a free
-slot, so that what was missing is a node of the wanted kind.
+Invariant: "no session for you" is held against the test only where what was missing is a
+node of the wanted kind: none offers it, or a slot was free and not known to fit.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NEW_SESSION = (
         name="no-node-of-that-kind",
         confidence=0.6,
         message=_NO_SESSION,
-        evidence={ev.GRID: {ev.OK}},
+        evidence={ev.GRID: {ev.OK, ev.MISFIT}},
     ),
     _HUB(
         name="grid-without-nodes",
@@ -60,6 +60,14 @@ _NEW_SESSION = (
         message=_NO_SESSION,
         evidence={ev.GRID: {ev.BUSY}},
     ),
+    # It had a node for it and let the request wait: the slot came free, or the start was too slow.
+    _HUB(
+        name="grid-too-slow",
+        confidence=0.7,
+        recovery="delayed_retry",
+        message=r"new session request timed out",
+        evidence={ev.GRID: {ev.FREE}},
+    ),
     _TEST_CODE(
         name="no-node-supports-capabilities",
         confidence=0.5,
@@ -68,7 +76,15 @@ _NEW_SESSION = (
     _HUB(name="grid-queue-timed-out", confidence=0.85, message=_QUEUE),
 )
 
+_LOST_DRIVER = partial(Rule, error_type=ErrorType.DRIVER, recovery="node_switch", strong=True)
+
 _LEGS = (
+    _LOST_DRIVER(
+        name="driver-refuses-node",
+        confidence=0.95,
+        message=r"(?:existing session: |^)(?:connection error|failed to execute request) \(",
+        evidence={ev.GRID: {ev.OK}, ev.DRIVER_STATUS: {ev.REFUSED}},
+    ),
     _NODE(
         name="node-lost-with-session",
         confidence=0.95,
@@ -83,12 +99,9 @@ _LEGS = (
             r"forwarding_to_node_failed",
         ),
     ),
-    Rule(
+    _LOST_DRIVER(
         name="node-lost-its-driver",
-        error_type=ErrorType.DRIVER,
         confidence=0.85,
-        recovery="node_switch",
-        strong=True,
         message=r"(?:connection error|failed to execute request) \(?(?:get|post|delete|put) http",
     ),
     _HUB(

@@ -14,7 +14,8 @@ from pytest_resilience.core.rule import Rule
 from pytest_resilience.core.rules.words import SERVER_DOWN, SLOWING, TIMEOUTS, any_of
 
 _RESOURCE = partial(Rule, error_type=ErrorType.RESOURCE)
-_DATABASES = (
+#: Libraries that speak to databases.
+DATABASES = (
     "sqlite3.*",
     "duckdb.*",
     "_duckdb.*",
@@ -119,7 +120,7 @@ RULES = (
         name="database-unavailable",
         error_type=ErrorType.DATABASE,
         confidence=0.7,
-        types=_DATABASES,
+        types=DATABASES,
         message=any_of(
             r"could not connect",
             r"connection (?:refused|reset|timed out|to server.{0,200}failed)",

@@ -1,0 +1,396 @@
+"""Which recovery comes next: what was learned, weighed, and a policy that chooses.
+
+Invariant: a choice is one of the untried candidates or none at all, depends on nothing
+but its arguments, and says in one line why; every probability lies between 0 and 1.
+
+The default policy tries first what costs the fewest seconds per cure: the mean cost of a
+strategy divided by the probability that it cures. That order is optimal for searching one
+thing after another: i before j costs c_i + (1 - p_i) c_j, which is less than the reverse
+exactly if c_i / p_i < c_j / p_j.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from pytest_resilience.core.experience import COSTS_KEPT, Cell, Key
+from pytest_resilience.core.impact import UNSEEN_SCORE
+from pytest_resilience.core.ports import RandomSource
+
+#: Names that `policy_named` knows, the default first.
+POLICIES = ("expected-cost", "weighted-score", "ladder")
+
+#: Successes and failures believed in before anything was seen; the same for every
+#: strategy, since a wrong belief about one costs more than none.
+PRIOR = (1.0, 1.0)
+#: Outcomes that the rate over all situations is worth once something else has failed.
+SHRINKAGE = 4.0
+#: Outcomes, and executions, that all other environments together are worth.
+FOREIGN_WEIGHT = 2.0
+#: Executions that the declared cost of a strategy is worth.
+NOMINAL_WEIGHT = 2.0
+#: Standard deviations between a probability and its upper bound (95 %, one-sided).
+SPREAD = 1.64
+#: A strategy is a cheap probe if it costs less than this share of the best index.
+PROBE_COST = 0.15
+#: A choice is as good as the best if it costs no more than this above it: seconds, share.
+NEAR_S, NEAR_SHARE = 0.5, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A strategy that may be chosen.
+
+    Attributes:
+        level: 1 to 5, see `ProgressiveRecoveryLevel`.
+        nominal_s: Seconds it declares to take, used until measured.
+    """
+
+    name: str
+    level: int
+    nominal_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A strategy weighed for one situation.
+
+    Attributes:
+        p: Probability that it cures, above 0 and below 1.
+        upper: Upper bound of that probability, may exceed 1.
+        cost_s: Mean seconds per execution, cured or not.
+        samples: Remembered outcomes in exactly this situation.
+        score: Weighted score, 0 to 1; 0.5 if there is none.
+    """
+
+    strategy: str
+    level: int
+    p: float
+    upper: float
+    cost_s: float
+    samples: int
+    score: float
+
+    @property
+    def index(self) -> float:
+        """Expected seconds per cure."""
+        return self.cost_s / self.p
+
+    @property
+    def worst(self) -> float:
+        """Seconds per cure if it cures as often as may still be hoped."""
+        return self.cost_s / min(1.0, self.upper)
+
+    def told(self) -> str:
+        """Return its numbers for people to read."""
+        return f"{self.strategy}: {self.cost_s:.1f} s / {self.p:.2f} = {self.index:.1f} s per cure"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the candidate, its index included, as a JSON-plain dict."""
+        return {**{name: getattr(self, name) for name in self.__slots__}, "index": self.index}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a policy decided.
+
+    Attributes:
+        strategy: Name of the strategy to run, None to stop recovering.
+        reason: One line for people.
+        candidates: Everything it was chosen from, the strategies already tried included.
+        probe: True if it was chosen to see whether it has begun to help.
+    """
+
+    strategy: str | None
+    reason: str
+    candidates: tuple[Candidate, ...]
+    probe: bool = False
+
+
+def joined(tried: Iterable[str]) -> str:
+    """Return `tried` as `Key.tried` has it."""
+    return "+".join(sorted(tried))
+
+
+class Experience:
+    """All outcomes so far, and what they say about the next one.
+
+    Args:
+        cells: What was learned before; they are copied.
+        scores: Weighted score by (error type, strategy); looked up at each weighing, so it
+            may be a mapping that changes.
+    """
+
+    def __init__(
+        self, cells: Iterable[Cell] = (), scores: Mapping[tuple[str, str], float] | None = None
+    ) -> None:
+        # By (error type, strategy), then environment, then what had been tried.
+        self._learned: dict[tuple[str, str], dict[str, dict[str, Cell]]] = {}
+        self._scores = {} if scores is None else scores
+        for cell in cells:
+            self._place(replace(cell))
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Copies of all cells."""
+        return tuple(
+            replace(cell)
+            for environments in self._learned.values()
+            for situations in environments.values()
+            for cell in situations.values()
+        )
+
+    def record(self, key: Key, *, success: bool, cost_s: float) -> None:
+        """Take in an outcome that took `cost_s` seconds to be known."""
+        learned = self._learned.get((key.error_type, key.strategy), {})
+        cell = learned.get(key.environment, {}).get(key.tried)
+        if cell is None:
+            cell = self._place(Cell(key))
+        cell.add(success=success, cost_s=cost_s)
+
+    def weigh(
+        self,
+        options: Iterable[Option],
+        *,
+        environment: str,
+        error_type: str,
+        tried: frozenset[str],
+    ) -> tuple[Candidate, ...]:
+        """Return a candidate for each of `options`, in their order, the tried ones included."""
+        situation = joined(tried)
+        return tuple(
+            self._weighed(option, environment, error_type, situation) for option in options
+        )
+
+    def _place(self, cell: Cell) -> Cell:
+        key = cell.key
+        learned = self._learned.setdefault((key.error_type, key.strategy), {})
+        learned.setdefault(key.environment, {})[key.tried] = cell
+        return cell
+
+    def _weighed(
+        self, option: Option, environment: str, error_type: str, situation: str
+    ) -> Candidate:
+        pair = (error_type, option.name)
+        learned = self._learned.get(pair, {})
+        here = learned.get(environment, {})
+        elsewhere = [cells for name, cells in learned.items() if name != environment]
+        good, bad = _prior(here, situation)
+        foreign = _counted(cells[situation] for cells in elsewhere if situation in cells)
+        trusted = min(1.0, FOREIGN_WEIGHT / max(1, sum(foreign)))
+        good, bad = good + trusted * foreign[0], bad + trusted * foreign[1]
+        own = here.get(situation)
+        if own is not None:
+            good, bad = good + own.successes, bad + own.failures
+        total = good + bad
+        p = good / total
+        return Candidate(
+            strategy=option.name,
+            level=option.level,
+            p=p,
+            upper=p + SPREAD * math.sqrt(p * (1 - p) / (total + 1)),
+            cost_s=_cost(option, here.values(), [c for cells in elsewhere for c in cells.values()]),
+            samples=len(own.recent) if own is not None else 0,
+            score=self._scores.get(pair, UNSEEN_SCORE),
+        )
+
+
+def _counted(cells: Iterable[Cell]) -> tuple[int, int]:
+    good = bad = 0
+    for cell in cells:
+        good += cell.successes
+        bad += cell.failures
+    return good, bad
+
+
+def _prior(here: Mapping[str, Cell], situation: str) -> tuple[float, float]:
+    """Return the pseudo-counts to begin with.
+
+    Once something else has failed, they lean on how often the strategy cures such errors
+    at all, for the set of what was tried may be seen rarely.
+    """
+    if not situation:
+        return PRIOR
+    good, bad = (a + n for a, n in zip(PRIOR, _counted(here.values()), strict=True))
+    rate = good / (good + bad)
+    return SHRINKAGE * rate, SHRINKAGE * (1 - rate)
+
+
+def _cost(option: Option, here: Iterable[Cell], elsewhere: Iterable[Cell]) -> float:
+    """Return the mean of declared, foreign and own seconds; the own ones soon outweigh all."""
+    seconds, weight = NOMINAL_WEIGHT * option.nominal_s, NOMINAL_WEIGHT
+    for cells, most in ((elsewhere, FOREIGN_WEIGHT), (here, float(COSTS_KEPT))):
+        spent = executions = 0.0
+        for cell in cells:
+            spent += cell.mean_cost_s * cell.executions
+            executions += cell.executions
+        if executions:
+            trusted = min(most, executions)
+            seconds += trusted * spent / executions
+            weight += trusted
+    return seconds / weight
+
+
+class Policy(Protocol):
+    """A way to choose."""
+
+    @property
+    def name(self) -> str:
+        """The name under which `policy_named` knows it."""
+
+    def choose(
+        self, candidates: Sequence[Candidate], *, tried: frozenset[str], chance: RandomSource
+    ) -> Choice:
+        """Return which of `candidates`, earlier ones first where equal, but none of `tried`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedCost:
+    """Fewest seconds per cure first; stop when nothing can be worth its cost.
+
+    Attributes:
+        price_s: Seconds that a lost recovery is worth; what costs more per cure than this
+            even at the upper bound of its probability is not done.
+        probe_share: How often a strategy that is cheap beside the best is tried before it,
+            so that one that has begun to help is found.
+    """
+
+    price_s: float = 120.0
+    probe_share: float = 0.05
+    name = POLICIES[0]
+
+    def choose(
+        self, candidates: Sequence[Candidate], *, tried: frozenset[str], chance: RandomSource
+    ) -> Choice:
+        """See `Policy.choose`."""
+        every = tuple(candidates)
+        left = _untried(every, tried)
+        worthy = [c for c in left if c.worst <= self.price_s]
+        if not worthy:
+            return Choice(None, self._stopped(left), every)
+        best = min(worthy, key=lambda c: (c.index, c.level))
+        cheap = [c for c in worthy if c.cost_s < PROBE_COST * best.index and c is not best]
+        if cheap and chance.random() < self.probe_share:
+            probe = cheap[int(chance.random() * len(cheap))]
+            reason = f"{probe.told()}; cheap enough to see whether it helps by now"
+            return Choice(probe.strategy, reason, every, probe=True)
+        return Choice(best.strategy, f"{best.told()}, {_rank(left)}", every)
+
+    def _stopped(self, left: Sequence[Candidate]) -> str:
+        if not left:
+            return "nothing left to try"
+        least = min(left, key=lambda c: c.worst)
+        cure = f"{least.strategy} costs at least {least.worst:.0f} s per cure"
+        return f"nothing left is worth it: {cure}, a lost recovery {self.price_s:.0f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedScore:
+    """The highest weighted score.
+
+    Attributes:
+        escalate: True to climb: the best of the lowest level first, and after a failure the
+            best of the next level. False to choose among all levels at once.
+    """
+
+    escalate: bool = True
+    name = POLICIES[1]
+
+    def choose(
+        self, candidates: Sequence[Candidate], *, tried: frozenset[str], chance: RandomSource
+    ) -> Choice:
+        """See `Policy.choose`."""
+        every = tuple(candidates)
+        left = _untried(every, tried)
+        where = ""
+        if self.escalate:
+            reached = max((c.level for c in every if c.strategy in tried), default=0)
+            level = min((c.level for c in left if c.level > reached), default=None)
+            left = [c for c in left if c.level == level]
+            where = f" at level {level}"
+        if not left:
+            return Choice(None, "nothing left to try", every)
+        best = min(left, key=lambda c: (-c.score, c.level))
+        reason = f"{best.strategy}: score {best.score:.2f}, {_rank(left)}{where}"
+        return Choice(best.strategy, reason, every)
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """The lowest level first, whatever was learned."""
+
+    name = POLICIES[2]
+
+    def choose(
+        self, candidates: Sequence[Candidate], *, tried: frozenset[str], chance: RandomSource
+    ) -> Choice:
+        """See `Policy.choose`."""
+        every = tuple(candidates)
+        left = _untried(every, tried)
+        if not left:
+            return Choice(None, "nothing left to try", every)
+        lowest = min(left, key=lambda c: c.level)
+        reason = f"{lowest.strategy}: level {lowest.level}, the lowest left"
+        return Choice(lowest.strategy, reason, every)
+
+
+def policy_named(name: str) -> Policy:
+    """Return the policy called `name`, with its defaults.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    policies: dict[str, Policy] = {p.name: p for p in (ExpectedCost(), WeightedScore(), Ladder())}
+    if name not in policies:
+        raise ValueError(f"unknown policy {name!r}; valid ones: {', '.join(POLICIES)}")
+    return policies[name]
+
+
+def _untried(candidates: Iterable[Candidate], tried: frozenset[str]) -> list[Candidate]:
+    return [c for c in candidates if c.strategy not in tried]
+
+
+def _rank(left: Sequence[Candidate]) -> str:
+    return f"best of {len(left)}" if len(left) > 1 else "the only one left"
+
+
+def expected_loss(order: Iterable[Candidate], price_s: float) -> float:
+    """Return the expected seconds of trying `order` until one cures, else losing `price_s`."""
+    seconds, uncured = 0.0, 1.0
+    for candidate in order:
+        seconds += uncured * candidate.cost_s
+        uncured *= 1 - candidate.p
+    return seconds + uncured * price_s
+
+
+def agreement(
+    strategy: str | None, candidates: Iterable[Candidate], *, price_s: float = 120.0
+) -> bool:
+    """Return whether a first choice was as good as the best one seen from hindsight.
+
+    Args:
+        strategy: What was chosen; None for stopping at once.
+        candidates: All of the situation, weighed with everything known by now.
+        price_s: See `ExpectedCost`.
+
+    Raises:
+        ValueError: `strategy` is not among the candidates.
+    """
+    every = sorted(candidates, key=lambda c: (c.index, c.level))
+    worthy = [c for c in every if c.index <= price_s]
+    best = expected_loss(worthy, price_s)
+    if strategy is None:
+        return near(price_s, best)
+    first = [c for c in every if c.strategy == strategy]
+    if not first:
+        raise ValueError(f"{strategy!r} is not among the candidates")
+    rest = [c for c in worthy if c.strategy != strategy]
+    return near(expected_loss(first + rest, price_s), best)
+
+
+def near(loss_s: float, best_s: float) -> bool:
+    """Return whether `loss_s` is as good as `best_s`: within half a second or 5 %."""
+    return loss_s <= best_s + max(NEAR_S, NEAR_SHARE * best_s) + 1e-9
