@@ -8,6 +8,7 @@ while DuckDB has it: that would silently drop DuckDB's lock. Works with DuckDB 1
 from __future__ import annotations
 
 import os
+import platform
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.exceptions import StoreError
+from pytest_resilience.store import learning
 from pytest_resilience.store.schema import APPLICATION, MIGRATIONS, SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -39,6 +41,32 @@ class DamagedError(StoreError):
     def __init__(self, message: str, parts: tuple[Path, ...]) -> None:
         super().__init__(message)
         self.parts = parts
+
+
+class ForeignError(StoreError):
+    """The file is another program's, or of no program at all.
+
+    Attributes:
+        problem: What the file is.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.problem = f"{path} is {what}"
+        super().__init__(
+            f"{self.problem} and was left as it is; name another file with --resilience-db"
+        )
+
+
+class NewerError(StoreError):
+    """The history was written by a newer version.
+
+    Attributes:
+        problem: Which schema it has, and what to upgrade.
+    """
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"{problem}, or name another file with --resilience-db")
 
 
 def wal_of(path: Path) -> Path:
@@ -78,7 +106,7 @@ def engine(path: Path) -> Iterator[DuckDBPyConnection]:
         return
     except (duckdb.Error, OSError) as error:
         failure = error
-    raise _explain(path, failure) from failure
+    raise explain(path, failure) from failure
 
 
 @contextmanager
@@ -87,12 +115,20 @@ def attached(connection: DuckDBPyConnection, path: Path, options: str) -> Iterat
 
     After an exception the file stays attached until the connection is closed.
     """
-    name = str(path).replace("'", "''")
-    connection.execute(f"ATTACH '{name}' AS history (TYPE duckdb{options})")
+    connection.execute(f"ATTACH {quoted(path)} AS history (TYPE duckdb{options})")
     connection.execute("USE history")
     yield
+    _detach(connection)
+
+
+def _detach(connection: DuckDBPyConnection) -> None:
     connection.execute("USE memory")
     connection.execute("DETACH history")
+
+
+def quoted(path: Path) -> str:
+    """Return `path` as an SQL literal."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 @contextmanager
@@ -109,27 +145,48 @@ def transaction(connection: DuckDBPyConnection) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def marked(connection: DuckDBPyConnection, now_us: int) -> Iterator[None]:
+    """Do a transaction that the file itself tells of from before it to its end.
+
+    A file that was copied while, or after, its writer was killed then says so, even if the
+    log that belongs to it was left behind.
+    """
+    connection.execute(
+        "INSERT INTO history.merges_under_way VALUES (?, make_timestamp(?::BIGINT))",
+        [f"{platform.node()} {os.getpid()}", now_us],
+    )
+    connection.execute("CHECKPOINT history")
+    with transaction(connection):
+        yield
+        connection.execute("DELETE FROM history.merges_under_way")
+
+
 def ensure(connection: DuckDBPyConnection, path: Path, now_us: Callable[[], int]) -> None:
     """Leave a history of the current schema at `path`.
 
     Raises StoreError, and leaves the file alone, if it is another program's or newer.
     """
-    if "?" in str(path):
-        raise StoreError(f"DuckDB cannot use {path}: a '?' in a path means an option to it")
+    check_name(path)
     if not path.exists():
         _create(connection, path, now_us)
         return
     with attached(connection, path, ", READ_ONLY"):
-        version = _version(connection, path)
+        version = version_of(connection, path)
     if version < SCHEMA_VERSION:
         with attached(connection, path, ""):
             _migrate(connection, version, now_us)
 
 
-def check(connection: DuckDBPyConnection, path: Path) -> None:
-    """Raise StoreError unless the attached file is a history this version can read."""
-    if _version(connection, path) == 0:
+def update(connection: DuckDBPyConnection, path: Path, now_us: Callable[[], int]) -> None:
+    """Bring the history at `path` up to date; raise StoreError if there is none in it."""
+    with attached(connection, path, ", READ_ONLY"):
+        version = version_of(connection, path)
+    if version == 0:
         raise StoreError(f"{path} holds no history yet; run pytest --resilience first")
+    if version < SCHEMA_VERSION:
+        with attached(connection, path, ""):
+            _migrate(connection, version, now_us)
 
 
 def move_aside(parts: tuple[Path, ...], now_us: Callable[[], int]) -> Path:
@@ -145,62 +202,95 @@ def move_aside(parts: tuple[Path, ...], now_us: Callable[[], int]) -> Path:
     return parts[0].with_name(parts[0].name + suffix)
 
 
-def _create(connection: DuckDBPyConnection, path: Path, now_us: Callable[[], int]) -> None:
-    """Build the file under another name: one that is there is always whole."""
-    import duckdb
-
+def draft_of(path: Path) -> Path:
+    """Return the name under which a new file for `path` is built, with nothing there."""
     draft = path.with_name(path.name + ".new")
     for leftover in (draft, wal_of(draft)):
         leftover.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The oldest format still written, so that every supported DuckDB can read the file.
-    options = ", STORAGE_VERSION 'v1.2.0'"
+    return draft
+
+
+def attach_new(connection: DuckDBPyConnection, path: Path, name: str) -> None:
+    """Attach a file that is not there yet as `name`."""
+    import duckdb
+
+    attach = f"ATTACH {quoted(path)} AS {name} (TYPE duckdb"
     try:
-        with attached(connection, draft, options):
-            _migrate(connection, 0, now_us)
+        # The oldest format still written, so that every supported DuckDB can read the file.
+        connection.execute(f"{attach}, STORAGE_VERSION 'v1.2.0')")
     except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.ParserException):
-        with attached(connection, draft, ""):
-            _migrate(connection, 0, now_us)
+        connection.execute(f"{attach})")
+
+
+def _create(connection: DuckDBPyConnection, path: Path, now_us: Callable[[], int]) -> None:
+    """Build the file under another name: one that is there is always whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = draft_of(path)
+    attach_new(connection, draft, "history")
+    connection.execute("USE history")
+    _migrate(connection, 0, now_us)
+    _detach(connection)
     os.replace(draft, path)
 
 
 def _migrate(connection: DuckDBPyConnection, version: int, now_us: Callable[[], int]) -> None:
-    for step in MIGRATIONS:
-        if step.version <= version:
-            continue
-        with transaction(connection):
+    """Take all steps after `version`, or none."""
+    steps = [step for step in MIGRATIONS if step.version > version]
+    with transaction(connection):
+        for step in steps:
             connection.execute(step.sql)
             connection.execute(
                 "INSERT INTO schema_version VALUES (?, ?, ?, ?, make_timestamp(?::BIGINT))",
                 [APPLICATION, step.version, step.description, _package_version(), now_us()],
             )
+        if version and any(step.relearn for step in steps):
+            learning.relearn(connection, now_us())
 
 
-def _version(connection: DuckDBPyConnection, path: Path) -> int:
-    """Return the schema version of the attached file, 0 if there is nothing in it."""
+def check_name(path: Path) -> None:
+    """Raise StoreError if DuckDB would take part of `path` for something else."""
+    if "?" in str(path):
+        raise StoreError(f"DuckDB cannot use {path}: a '?' in a path means an option to it")
+
+
+def version_of(connection: DuckDBPyConnection, path: Path, name: str = "history") -> int:
+    """Return the schema version of the file attached as `name`, 0 if there is nothing in it.
+
+    Raises ForeignError or NewerError if it is not for us.
+    """
     import duckdb
 
     rows = connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'history' UNION ALL"
-        " SELECT view_name FROM duckdb_views() WHERE database_name = 'history' AND NOT internal"
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = ? UNION ALL"
+        " SELECT view_name FROM duckdb_views() WHERE database_name = ? AND NOT internal",
+        [name, name],
     ).fetchall()
     if not rows:
         return 0
     row = None
     with suppress(duckdb.CatalogException, duckdb.BinderException):
-        row = connection.execute(
-            "SELECT version, written_by FROM history.schema_version WHERE application = ?"
-            " ORDER BY version DESC LIMIT 1",
-            [APPLICATION],
-        ).fetchone()
+        row = newest_step(connection, f"{name}.schema_version")
     if row is None:
-        raise _foreign(path, "a DuckDB database of another program")
-    version, author = int(row[0]), str(row[1] or "")
+        raise ForeignError(path, "a DuckDB database of another program")
+    return known_version(path, *row)
+
+
+def newest_step(connection: DuckDBPyConnection, relation: str) -> tuple[int, str] | None:
+    """Return version and author of the last step in `relation`, None if none is of ours."""
+    row = connection.execute(
+        f"SELECT version::INTEGER, written_by::VARCHAR FROM {relation} WHERE application = ?"
+        " ORDER BY version DESC LIMIT 1",
+        [APPLICATION],
+    ).fetchone()
+    return (int(row[0]), str(row[1] or "")) if row else None
+
+
+def known_version(path: Path, version: int, author: str) -> int:
+    """Return `version` if this package knows it; raise NewerError if it does not."""
     if version > SCHEMA_VERSION:
-        raise StoreError(
+        raise NewerError(
             f"{path} has schema {version}, and this version of {APPLICATION} knows schemas up to"
-            f" {SCHEMA_VERSION}; upgrade {APPLICATION} to {author or 'the version that wrote it'},"
-            " or name another file with --resilience-db"
+            f" {SCHEMA_VERSION}; upgrade {APPLICATION} to {author or 'the version that wrote it'}"
         )
     return version
 
@@ -213,13 +303,7 @@ def _package_version() -> str:
     return ""
 
 
-def _foreign(path: Path, what: str) -> StoreError:
-    return StoreError(
-        f"{path} is {what} and was left as it is; name another file with --resilience-db"
-    )
-
-
-def _explain(path: Path, error: Exception) -> StoreError:
+def explain(path: Path, error: Exception) -> StoreError:
     """Return what `error` means for `path`; called when DuckDB has let go of the file."""
     text = str(error)
     # The lines after the first advise programmers of DuckDB.
@@ -263,4 +347,4 @@ def _damaged(path: Path, text: str) -> StoreError:
     # Bytes 8 to 11 of every DuckDB file, whatever its version.
     if not head or head[8:] == b"DUCK":
         return DamagedError(f"{path} is damaged: {text}", (path, wal))
-    return _foreign(path, "no DuckDB database")
+    return ForeignError(path, "no DuckDB database")

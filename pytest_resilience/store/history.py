@@ -15,17 +15,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.exceptions import StoreError
-from pytest_resilience.store import database, ingest, learning
+from pytest_resilience.store import database, ingest, learning, snapshot
 from pytest_resilience.store.spool import lock_of, writer_lives
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 #: Added to the name of a spool with lines nobody can read; it is kept for a person to see.
 DAMAGED_SUFFIX = ".damaged"
 
 
-def _now_us() -> int:
+def clock_us() -> int:
+    """Return microseconds since the epoch, UTC."""
     return time.time_ns() // 1000
 
 
@@ -38,18 +42,20 @@ class MergeResult:
         bad: Lines that were no records; their spools are kept as ``*.jsonl.damaged``.
         spools: Spools taken in.
         moved_aside: Where a damaged database was moved to make room for a new one.
+        snapshot_error: Why the next session will not know what this one taught, "" if it will.
     """
 
     records: int = 0
     bad: int = 0
     spools: int = 0
     moved_aside: Path | None = None
+    snapshot_error: str = ""
 
 
 class History:
     """The database file at `path`, which need not exist yet."""
 
-    def __init__(self, path: Path, *, now_us: Callable[[], int] = _now_us) -> None:
+    def __init__(self, path: Path, *, now_us: Callable[[], int] = clock_us) -> None:
         """Name the file; `now_us` gives microseconds since the epoch, UTC."""
         # Absolute: two spellings of one file must not pass for two.
         self.path = path.absolute()
@@ -69,7 +75,7 @@ class History:
         ready = _ready(spools)
         if not ready:
             return MergeResult()
-        with self._locked(lock_timeout_s):
+        with self.locked(lock_timeout_s):
             moved: Path | None = None
             # Twice, because the database may be damaged and its write-ahead log as well.
             for _ in range(2):
@@ -85,17 +91,22 @@ class History:
         Raises:
             StoreError: There is no history yet, or it cannot be read.
         """
-        with self._locked(5.0, reading=True):
+        with self.reading() as connection:
+            return as_dicts(connection.execute(sql, list(params)))
+
+    @contextmanager
+    def reading(self) -> Iterator[DuckDBPyConnection]:
+        """Give a connection to the history, read-only; nobody can write until it is left.
+
+        A history of an older version is brought up to date first. Raises as `read` does.
+        """
+        with self.locked(5.0, reading=True):
             if not self.path.exists():
                 raise StoreError(f"no history at {self.path}; run pytest --resilience first")
-            with (
-                database.engine(self.path) as connection,
-                database.attached(connection, self.path, ", READ_ONLY"),
-            ):
-                database.check(connection, self.path)
-                result = connection.execute(sql, list(params))
-                names = [column[0] for column in result.description or ()]
-                return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            with database.engine(self.path) as connection:
+                database.update(connection, self.path, self._now_us)
+                with database.attached(connection, self.path, ", READ_ONLY"):
+                    yield connection
 
     def counts(self, session_id: str) -> dict[str, int]:
         """Return how many items of the session have each verdict."""
@@ -121,13 +132,23 @@ class History:
             database.ensure(connection, self.path, self._now_us)
             with database.attached(connection, self.path, ""):
                 staged = ingest.stage(connection, spools)
-                with database.transaction(connection):
+                with database.marked(connection, self._now_us()):
                     records = ingest.take_in(connection, staged, self._now_us())
                     learning.learn(connection, self._now_us())
+                trouble = self.write_snapshot(connection)
         # A log that is still there could be lost without the database noticing.
         if not database.wal_of(self.path).exists():
             _discard(spools, staged)
-        return MergeResult(records, sum(staged.bad.values()), len(spools))
+        return MergeResult(records, sum(staged.bad.values()), len(spools), snapshot_error=trouble)
+
+    def write_snapshot(self, connection: DuckDBPyConnection) -> str:
+        """Write what the attached history has learned beside it; return why not, if not."""
+        try:
+            found = snapshot.gather(connection, self._now_us())
+            snapshot.write(snapshot.path_of(self.path), found)
+        except OSError as error:
+            return str(error)
+        return ""
 
     def _move_aside(self, damage: database.DamagedError) -> Path:
         try:
@@ -136,7 +157,8 @@ class History:
             raise StoreError(f"{damage.message}; it cannot be moved away: {error}") from error
 
     @contextmanager
-    def _locked(self, timeout_s: float, *, reading: bool = False) -> Iterator[None]:
+    def locked(self, timeout_s: float, *, reading: bool = False) -> Iterator[None]:
+        """Keep everybody else away from the database; raises StoreError after `timeout_s`."""
         try:
             import filelock
         except ImportError as error:
@@ -163,6 +185,12 @@ class History:
             yield
         finally:
             lock.release()
+
+
+def as_dicts(result: DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Return the rows of an executed query by name of column."""
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def _ready(spools: Iterable[Path]) -> list[Path]:

@@ -33,6 +33,9 @@ TABLES = {
 }
 _SESSION_KINDS = (events.SESSION_STARTED, events.SESSION_FINISHED)
 
+#: Temporary table of the recoveries that are new in a merge; there only if there are any.
+RECOVERIES = "fresh_recoveries"
+
 #: Kinds whose payload keeps part of the columns one level down, in "context".
 _WITH_CONTEXT = (events.ERROR, events.RECOVERY)
 
@@ -108,6 +111,10 @@ def take_in(connection: DuckDBPyConnection, staged: Stage, now_us: int) -> int:
         rows = _rows(connection, kind, table)
         if table == "errors":
             _merge_errors(connection, rows)
+        elif kind == events.RECOVERY:
+            # Kept apart as well, for what they teach.
+            connection.execute(f"CREATE TEMP TABLE {RECOVERIES} AS {rows}")
+            connection.execute(f"INSERT INTO history.{table} BY NAME FROM {RECOVERIES}")
         else:
             connection.execute(f"INSERT INTO history.{table} BY NAME {rows}")
     _merge_sessions(connection)
@@ -116,14 +123,25 @@ def take_in(connection: DuckDBPyConnection, staged: Stage, now_us: int) -> int:
 
 
 def merge_into(
-    connection: DuckDBPyConnection, table: str, keys: Sequence[str], source: str
+    connection: DuckDBPyConnection,
+    table: str,
+    keys: Sequence[str],
+    source: str,
+    *,
+    newer: str = "true",
 ) -> None:
     """Update the rows of `table` whose `keys` are in the query `source`, insert the others.
 
-    NULL in the source leaves the old value.
+    NULL in the source leaves the old value. Where the condition `newer`, in which ``s`` is
+    the row of the source and ``t`` the one of the table, does not hold, every old value is
+    left, and only NULL in the table is filled.
     """
-    columns = [name for name, _ in _columns(connection, table)]
-    updates = ", ".join(f"{c} = coalesce(s.{c}, t.{c})" for c in columns if c not in keys)
+    columns = [name for name, _ in columns_of(connection, table)]
+    updates = ", ".join(
+        f"{c} = CASE WHEN {newer} THEN coalesce(s.{c}, t.{c}) ELSE coalesce(t.{c}, s.{c}) END"
+        for c in columns
+        if c not in keys
+    )
     connection.execute(f"""
         MERGE INTO history.{table} t USING ({source}) s
         ON ({" AND ".join(f"t.{key} = s.{key}" for key in keys)})
@@ -131,6 +149,12 @@ def merge_into(
         WHEN NOT MATCHED THEN
             INSERT ({", ".join(columns)}) VALUES ({", ".join(f"s.{c}" for c in columns)})
     """)
+
+
+def complete_errors(connection: DuckDBPyConnection, source: str) -> None:
+    """Let the query `source`, one row for each error, complete the errors in the history."""
+    newer = "(s.seen_us, s.seq) >= (t.seen_us, t.seq)"
+    merge_into(connection, "errors", ("error_id",), source, newer=newer)
 
 
 def moment(microseconds: str) -> str:
@@ -144,7 +168,8 @@ def _read(connection: DuckDBPyConnection, spools: Sequence[Path]) -> None:
     connection.execute(f"INSERT INTO lines {_READ}", [[str(spool) for spool in spools]])
 
 
-def _columns(connection: DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
+def columns_of(connection: DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
+    """Return names and types of the columns of a table of the history, in order."""
     return connection.execute(
         "SELECT column_name, data_type FROM duckdb_columns()"
         " WHERE database_name = 'history' AND table_name = ? ORDER BY column_index",
@@ -154,7 +179,7 @@ def _columns(connection: DuckDBPyConnection, table: str) -> list[tuple[str, str]
 
 def _rows(connection: DuckDBPyConnection, kind: str, table: str) -> str:
     """Return a query for the fresh records of `kind` as rows of `table`."""
-    columns = _columns(connection, table)
+    columns = columns_of(connection, table)
     wanted = ", ".join(f'"{name}": "{type_}"' for name, type_ in columns if type_ != "TIMESTAMP")
     payload = "data"
     if kind in _WITH_CONTEXT:
@@ -191,19 +216,19 @@ def _latest(columns: Sequence[str]) -> str:
 
 
 def _merge_errors(connection: DuckDBPyConnection, rows: str) -> None:
-    names = [name for name, _ in _columns(connection, "errors") if name != "error_id"]
+    names = [name for name, _ in columns_of(connection, "errors") if name != "error_id"]
     source = f"""
         SELECT coalesce(nullif(error_id, ''), spool || ':' || seq) AS error_id, {_latest(names)}
         FROM (SELECT *, row_number() OVER (ORDER BY seen_us, seq) AS place FROM ({rows}))
         GROUP BY ALL
     """
-    merge_into(connection, "errors", ("error_id",), source)
+    complete_errors(connection, source)
 
 
 def _merge_sessions(connection: DuckDBPyConnection) -> None:
     """Fold all that is said about a session into its row; the controller has the last word."""
     own = ("sid", "started", "finished", "details", "outcome", "started_us", "finished_us")
-    told = [(n, t) for n, t in _columns(connection, "sessions") if n not in own]
+    told = [(n, t) for n, t in columns_of(connection, "sessions") if n not in own]
     wanted = ", ".join(f'"{name}": "{type_}"' for name, type_ in told)
     started, finished = (f"FILTER (WHERE kind = '{kind}')" for kind in _SESSION_KINDS)
     # What another spool said before may have begun earlier.
@@ -247,7 +272,7 @@ def _move_ledger(connection: DuckDBPyConnection, staged: Stage, now_us: int) -> 
         SELECT f.spool, max(f.seq) AS last_seq,
                count(*) + coalesce(max(g.records), 0) AS records,
                greatest(coalesce(max(b.bad), 0), coalesce(max(g.bad), 0)) AS bad,
-               {moment(f"{now_us}::BIGINT")} AS ingested_at
+               {moment(f"{now_us}::BIGINT")} AS ingested_at, NULL::BOOLEAN AS pruned
         FROM fresh f LEFT JOIN bad_lines b ON b.spool = f.spool
         LEFT JOIN history.ingested g ON g.spool = f.spool GROUP BY f.spool
     """

@@ -1,16 +1,21 @@
-"""What the history teaches: scores, time-outs and how far recoveries climbed.
+"""What the history teaches: sums per day, newest outcomes, scores, time-outs, climbs.
 
-Invariant: a learned row is computed from all the recoveries of its key and never from
-its old value, so merging in any order, or twice, gives the same row. Recoveries of
-injected faults are left out unless they are marked as lessons.
+Invariant: a merge adds each new recovery once, to the rows it speaks of and to no others,
+and the sum does not depend on the order: counts and sums are whole numbers, and a cell
+keeps the newest outcomes whenever they came. So merging in any order, or twice, gives the
+same rows, and what a merge costs does not grow with the history. Recoveries of injected
+faults are left out unless they are marked as lessons.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
-from pytest_resilience.core import events
-from pytest_resilience.store.ingest import merge_into, moment
+from pytest_resilience.core.adaptive import WINDOW, QuantileTimeout
+from pytest_resilience.core.experience import COSTS_KEPT, OUTCOMES_KEPT
+from pytest_resilience.core.impact import WORST_SECONDS
+from pytest_resilience.store.ingest import RECOVERIES, merge_into, moment
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -31,36 +36,118 @@ _METRICS = (
     "task_recovery_rate",
     "mean_seconds",
 )
-#: Seconds at which a recovery is worth nothing any more for its speed.
-WORST_SECONDS = 30.0
-#: Bounds of a time-out in seconds, and its distance from the 95th percentile.
-TIMEOUT_BOUNDS = (5.0, 300.0)
-TIMEOUT_FACTOR = 2.0
+#: Newest executions a cell remembers; as many as a time-out is made of.
+EXECUTIONS_KEPT = WINDOW
+#: More seconds than any recovery takes; so that sums of them fit their columns.
+_MOST_SECONDS = 1_000_000
 
-# The recoveries that are new in this merge.
-_FRESH = "history.recovery_performance SEMI JOIN fresh USING (spool, seq)"
+_PAIR = ("error_type", "strategy_id")
+_CELL = ("environment", "error_type", "tried", "strategy_id")
+_DAY = ("day", "environment", "error_type", "strategy_id", "recovery_level")
 
-# All recoveries of the (error type, strategy) pairs among them.
-_LESSONS = f"""
-    SELECT * FROM history.recovery_performance
-    SEMI JOIN (SELECT error_type, strategy_id FROM {_FRESH}) touched
-        USING (error_type, strategy_id)
-    WHERE learn OR (learn IS NULL AND coalesce(injected, '') = '')
-"""
+#: Columns of `recovery_daily` that are sums, and what is summed up over the lessons.
+SUMS = {
+    "executions": "1",
+    "successes": "success::INTEGER",
+    "timeouts": "timed_out::INTEGER",
+    "total_us": "round(seconds * 1e6)",
+    "success_us": "CASE WHEN success THEN round(seconds * 1e6) ELSE 0 END",
+    "cost_us": "round(cost_s * 1e6)",
+    "impact_millionths": "round(impact * 1e6)",
+    "stability_millionths": "round(stability * 1e6)",
+    "with_tasks": "(affected > 0)::INTEGER",
+    "task_rate_millionths": (
+        "CASE WHEN affected > 0 THEN round(least(1.0, recovered / affected) * 1e6) ELSE 0 END"
+    ),
+}
 
 
 def learn(connection: DuckDBPyConnection, now_us: int) -> None:
-    """Bring the learned tables up to date with the fresh records; inside a transaction."""
+    """Add the recoveries that are new in this merge; inside its transaction."""
     row = connection.execute(
-        "SELECT count(*) FROM fresh WHERE kind = ?", [events.RECOVERY]
+        "SELECT count(*) FROM duckdb_tables() WHERE temporary AND table_name = ?", [RECOVERIES]
     ).fetchone()
-    if not row or not row[0]:
-        return
+    if row and row[0]:
+        _learn_from(connection, RECOVERIES, now_us)
+
+
+def relearn(connection: DuckDBPyConnection, now_us: int) -> None:
+    """Fill the learned tables from all recoveries in the history; inside a transaction.
+
+    Only for a history none of whose recoveries was pruned.
+    """
+    for table in ("recovery_daily", "recovery_cells", "progressive_recovery"):
+        connection.execute(f"DELETE FROM history.{table}")
+    _learn_from(connection, "history.recovery_performance", now_us)
+
+
+def _learn_from(connection: DuckDBPyConnection, source: str, now_us: int) -> None:
     updated = moment(f"{now_us}::BIGINT")
-    pair = ("error_type", "strategy_id")
-    merge_into(connection, "strategy_scores", pair, _scores(updated))
-    merge_into(connection, "adaptive_timeouts", pair, _timeouts(updated))
-    merge_into(connection, "progressive_recovery", ("error_id",), _progress(updated))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE lessons AS {_lessons(source)}")
+    _add_to_days(connection)
+    merge_into(connection, "recovery_cells", _CELL, _cells())
+    merge_into(connection, "strategy_scores", _PAIR, _scores(updated))
+    _keep_timeouts(connection, updated)
+    merge_into(connection, "progressive_recovery", ("error_id",), _progress(source, updated))
+
+
+def _lessons(source: str) -> str:
+    """Return a query for the recoveries that teach, every value within its bounds."""
+    return f"""
+        SELECT timestamp::DATE AS day, coalesce(environment, '') AS environment, error_type,
+               coalesce(tried, '') AS tried, strategy_id,
+               coalesce(recovery_level, 0) AS recovery_level,
+               timestamp_us AS at_us, seq, id, coalesce(success, false) AS success,
+               {_within("execution_time", _MOST_SECONDS)} AS seconds,
+               {_within("coalesce(nullif(cost_s, 0), execution_time)", _MOST_SECONDS)} AS cost_s,
+               coalesce(timed_out, false) AS timed_out,
+               {_within("impact_score", 1)} AS impact, {_within("stability_score", 1)} AS stability,
+               coalesce(affected_tasks, 0)::DOUBLE AS affected,
+               greatest(0, coalesce(recovered_tasks, 0))::DOUBLE AS recovered
+        FROM {source}
+        WHERE (learn OR (learn IS NULL AND coalesce(injected, '') = ''))
+          AND error_type IS NOT NULL AND strategy_id IS NOT NULL AND timestamp IS NOT NULL
+    """
+
+
+def _within(value: str, most: int) -> str:
+    return f"greatest(0.0, least({most}.0, coalesce({value}, 0.0)))::DOUBLE"
+
+
+def _add_to_days(connection: DuckDBPyConnection) -> None:
+    keys = ", ".join(_DAY)
+    sums = ", ".join(f"sum({value})::BIGINT AS {name}" for name, value in SUMS.items())
+    connection.execute(f"""
+        MERGE INTO history.recovery_daily t
+        USING (SELECT {keys}, {sums} FROM lessons GROUP BY {keys}) s
+        ON ({" AND ".join(f"t.{key} = s.{key}" for key in _DAY)})
+        WHEN MATCHED THEN UPDATE SET {", ".join(f"{n} = t.{n} + s.{n}" for n in SUMS)}
+        WHEN NOT MATCHED THEN INSERT ({keys}, {", ".join(SUMS)})
+            VALUES ({", ".join(f"s.{name}" for name in (*_DAY, *SUMS))})
+    """)
+
+
+def _cells() -> str:
+    keys = ", ".join(_CELL)
+    outcome = (
+        "{at_us: at_us, seq: seq, id: id, success: success, cost_s: cost_s, seconds: seconds,"
+        " timed_out: timed_out}"
+    )
+    return f"""
+        SELECT {keys}, outcomes, outcomes[-1].at_us AS latest_us,
+               array_to_string([CASE WHEN o.success THEN '1' ELSE '0' END
+                                FOR o IN outcomes[-{OUTCOMES_KEPT}:]], '') AS recent,
+               list_avg([o.cost_s FOR o IN outcomes[-{COSTS_KEPT}:]]) AS mean_cost_s,
+               least({COSTS_KEPT}, len(outcomes))::INTEGER AS executions
+        FROM (
+            SELECT {keys}, list_reverse(max(o, {EXECUTIONS_KEPT})) AS outcomes FROM (
+                SELECT {keys}, {outcome} AS o FROM lessons
+                UNION ALL
+                SELECT {keys}, unnest(outcomes) AS o FROM history.recovery_cells
+                SEMI JOIN lessons USING ({keys})
+            ) GROUP BY {keys}
+        )
+    """
 
 
 def _scores(updated: str) -> str:
@@ -74,39 +161,74 @@ def _scores(updated: str) -> str:
                       ELSE greatest(0.0, least(1.0, 1.0 - mean_seconds / {WORST_SECONDS}))
                       END AS time_score
             FROM (
-                SELECT error_type, strategy_id, count(*)::INTEGER AS samples,
-                       avg(CASE WHEN success THEN 1.0 ELSE 0.0 END) AS success_rate,
-                       avg(execution_time) FILTER (WHERE success) AS mean_seconds,
-                       coalesce(avg(impact_score), 0.0) AS impact_score,
-                       coalesce(avg(stability_score), 0.0) AS stability_score,
-                       coalesce(avg(recovered_tasks::DOUBLE / affected_tasks)
-                           FILTER (WHERE affected_tasks > 0), 0.0) AS task_recovery_rate
-                FROM ({_LESSONS}) GROUP BY error_type, strategy_id
+                SELECT error_type, strategy_id, sum(executions)::INTEGER AS samples,
+                       {averages()}
+                FROM history.recovery_daily SEMI JOIN lessons USING (error_type, strategy_id)
+                GROUP BY error_type, strategy_id
             )
         )
     """
 
 
-def _timeouts(updated: str) -> str:
-    low, high = TIMEOUT_BOUNDS
-    seconds = f"{TIMEOUT_FACTOR} * quantile_cont(execution_time, 0.95)"
-    return f"""
-        SELECT error_type, strategy_id, greatest({low}, least({high}, {seconds}))::FLOAT AS timeout,
-               {updated} AS last_updated
-        FROM ({_LESSONS}) WHERE execution_time IS NOT NULL GROUP BY error_type, strategy_id
+def averages() -> str:
+    """Return SQL for the means that rows of `recovery_daily` give together."""
+    return """
+        sum(successes) / sum(executions) AS success_rate,
+        sum(success_us) / nullif(sum(successes), 0) / 1e6 AS mean_seconds,
+        sum(impact_millionths) / sum(executions) / 1e6 AS impact_score,
+        sum(stability_millionths) / sum(executions) / 1e6 AS stability_score,
+        coalesce(sum(task_rate_millionths) / nullif(sum(with_tasks), 0), 0.0) / 1e6
+            AS task_recovery_rate
     """
 
 
-def _progress(updated: str) -> str:
+def _keep_timeouts(connection: DuckDBPyConnection, updated: str) -> None:
+    """Learn the time-outs of the pairs among the lessons from their newest executions."""
+    pairs = connection.execute(f"""
+        SELECT error_type, strategy_id, list_reverse(max(o, {EXECUTIONS_KEPT})) FROM (
+            SELECT error_type, strategy_id, unnest(outcomes) AS o
+            FROM history.recovery_cells SEMI JOIN lessons USING (error_type, strategy_id)
+        ) GROUP BY error_type, strategy_id
+    """).fetchall()
+    if not pairs:
+        return
+    columns: list[list[Any]] = [[], [], [], []]
+    for error_type, strategy_id, outcomes in pairs:
+        rule = QuantileTimeout()
+        for outcome in outcomes:
+            rule.observe(outcome["seconds"], outcome["timed_out"])
+        row = (error_type, strategy_id, rule.timeout_s, json.dumps(rule.to_dict()))
+        for column, value in zip(columns, row, strict=True):
+            column.append(value)
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE learned_timeouts AS"
+        " SELECT unnest(?::VARCHAR[]) AS error_type, unnest(?::VARCHAR[]) AS strategy_id,"
+        " unnest(?::FLOAT[]) AS timeout,"
+        f" unnest(?::VARCHAR[])::JSON AS state, {updated} AS last_updated",
+        columns,
+    )
+    merge_into(connection, "adaptive_timeouts", _PAIR, "FROM learned_timeouts")
+
+
+def _progress(source: str, updated: str) -> str:
+    types = (
+        '[{"strategy_id": "VARCHAR", "level": "INTEGER", "success": "BOOLEAN",'
+        ' "execution_time": "FLOAT", "timestamp_us": "BIGINT"}]'
+    )
     step = (
         "{strategy_id: strategy_id, level: recovery_level, success: success,"
         " execution_time: execution_time, timestamp_us: timestamp_us}"
     )
-    order = "ORDER BY timestamp_us, spool, seq"
     return f"""
-        SELECT error_id, last(recovery_level {order}) AS current_level,
-               {updated} AS last_updated, to_json(list({step} {order})) AS history
-        FROM history.recovery_performance
-        SEMI JOIN (SELECT error_id FROM {_FRESH} WHERE error_id <> '') touched USING (error_id)
-        GROUP BY error_id
+        SELECT error_id, {updated} AS last_updated, to_json(steps) AS history,
+               CASE WHEN steps[-1].success THEN 1 ELSE steps[-1].level END AS current_level
+        FROM (
+            SELECT error_id, list(step ORDER BY step.timestamp_us, step) AS steps FROM (
+                SELECT error_id, {step} AS step FROM {source} WHERE error_id <> ''
+                UNION ALL
+                SELECT error_id, unnest(from_json(history, '{types}')) AS step
+                FROM history.progressive_recovery
+                SEMI JOIN (SELECT error_id FROM {source} WHERE error_id <> '') USING (error_id)
+            ) GROUP BY error_id
+        )
     """

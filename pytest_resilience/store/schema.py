@@ -240,21 +240,77 @@ CREATE TABLE events (
 """
 
 
+_LEARNED = """
+ALTER TABLE recovery_performance ADD COLUMN environment VARCHAR;
+ALTER TABLE recovery_performance ADD COLUMN tried VARCHAR;
+ALTER TABLE recovery_performance ADD COLUMN cost_s DOUBLE;
+ALTER TABLE recovery_performance ADD COLUMN timed_out BOOLEAN;
+ALTER TABLE adaptive_timeouts ADD COLUMN state JSON;
+ALTER TABLE ingested ADD COLUMN pruned BOOLEAN;
+
+-- Sums over the lessons of one day, kept for ever. Whole numbers, because sums of those are
+-- the same in whatever order the records came.
+CREATE TABLE recovery_daily (
+    day DATE,                   -- UTC
+    environment VARCHAR,
+    error_type VARCHAR,
+    strategy_id VARCHAR,
+    recovery_level INTEGER,
+    executions BIGINT,
+    successes BIGINT,
+    timeouts BIGINT,            -- executions that were ended by their time-out
+    total_us BIGINT,            -- microseconds of all executions
+    success_us BIGINT,          -- microseconds of the successful ones
+    cost_us BIGINT,             -- microseconds until the outcomes were known
+    impact_millionths BIGINT,
+    stability_millionths BIGINT,
+    with_tasks BIGINT,          -- executions that touched at least one test
+    task_rate_millionths BIGINT -- shares of tests recovered, of those executions
+);
+
+-- The newest outcomes of each strategy in each situation: what a session starts from.
+CREATE TABLE recovery_cells (
+    environment VARCHAR,
+    error_type VARCHAR,
+    tried VARCHAR,              -- strategies that had failed before in the incident
+    strategy_id VARCHAR,
+    recent VARCHAR,             -- newest 20 outcomes, oldest first: 1 cured, 0 not
+    mean_cost_s DOUBLE,         -- of the newest 50 executions
+    executions INTEGER,         -- how many the mean stands for
+    latest_us BIGINT,           -- moment of the newest one
+    outcomes STRUCT(at_us BIGINT, seq BIGINT, id BIGINT, success BOOLEAN, cost_s DOUBLE,
+                    seconds DOUBLE, timed_out BOOLEAN)[]  -- newest 60, oldest first
+);
+
+-- A row is there while a merge is going on, and in a file that was copied without the log
+-- (the .wal) in which the row's end is.
+CREATE TABLE merges_under_way (
+    process VARCHAR,            -- host and process id
+    begun TIMESTAMP
+);
+"""
+
+
 @dataclass(frozen=True)
 class Migration:
-    """One step from a version to the next, taken in one transaction with its record.
+    """One step from a version to the next.
 
     Attributes:
         version: Of the schema after the step.
         sql: Statements, separated by semicolons.
+        relearn: Whether the learned tables have to be filled anew after the step.
     """
 
     version: int
     description: str
     sql: str
+    relearn: bool = False
 
 
 #: In order; a step that was released is never changed.
-MIGRATIONS = (Migration(1, "first schema", _FIRST),)
+MIGRATIONS = (
+    Migration(1, "first schema", _FIRST),
+    Migration(2, "situations of recoveries, sums per day", _LEARNED, relearn=True),
+)
 
 SCHEMA_VERSION = MIGRATIONS[-1].version

@@ -41,3 +41,22 @@ def refused(history: History, spool: Path, match: str, *, touched: bool = False)
     assert spool.read_bytes() == content
     if before is not None:
         assert history.path.read_bytes() == before
+
+
+#: Columns that tell of the merge and not of what was merged.
+_OF_THE_MERGE = ("last_updated", "ingested_at", "applied", "bad")
+
+
+def contents(history: History) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of all tables but the schema's, in a fixed order."""
+    columns = history.read(
+        "SELECT table_name AS t, list(column_name) AS c FROM duckdb_columns()"
+        " WHERE database_name = 'history' AND table_name <> 'schema_version' GROUP BY ALL"
+    )
+    return {
+        row["t"]: history.read(
+            f"SELECT {', '.join(c for c in row['c'] if c not in _OF_THE_MERGE)}"
+            f" FROM {row['t']} ORDER BY ALL"
+        )
+        for row in columns
+    }
