@@ -1,6 +1,7 @@
 """A real Selenium Grid on this machine, whose parts can be stopped and killed.
 
-Invariant: every part is in a process group of its own, and nothing of it outlives `close`.
+Invariant: only processes that have the grid's temporary directory in their environment or
+arguments are killed, and none of them outlives `close`.
 """
 
 from __future__ import annotations
@@ -21,57 +22,62 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.acceptance.inner import processes_of
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-resilience"
 JAR = CACHE / "selenium-server.jar"
 #: Seconds a part gets to be ready, on a machine that does much else.
 _START_LIMIT_S = 180.0
+#: What nodes show when they come, and whoever drains them.
+_SECRET = "open sesame"
 
 
 class Grid:
-    """A hub and its nodes.
+    """A hub and its nodes, or a standalone server that is both.
 
     Args:
         folder: Where the parts write their logs.
-        temporary: Temporary directory of the nodes' browsers; its path must be short.
+        temporary: Temporary directory of all its processes, and of nobody else's: that is
+            how they are known; its path must be short.
+        arguments: Options of the hub, or of the standalone server.
+        slots: Sessions a standalone server has room for; 0 for a hub, whose nodes have it.
     """
 
-    def __init__(self, folder: Path, temporary: Path) -> None:
+    def __init__(self, folder: Path, temporary: Path, *arguments: str, slots: int = 0) -> None:
         java = shutil.which("java")
         if java is None or not JAR.exists():
             pytest.fail(f"these tests need java and {JAR}: scripts/test brings both")
         self._java = java
         self._folder = folder
         self._temporary = temporary
-        self._bus = [f"tcp://127.0.0.1:{free_port()}" for _ in range(2)]
+        self._bus_ports = (free_port(), free_port())
         self.url = f"http://127.0.0.1:{free_port()}"
-        self.hub = self._start("hub", self.url)
         self.nodes: list[subprocess.Popen[bytes]] = []
+        if slots:
+            self.hub = self._start("standalone", self.url, *_offer(slots), *arguments)
+            self._wait_for_nodes(1, self.hub)
+        else:
+            self.hub = self._start("hub", self.url, *self._bus(), *arguments)
 
     def add_node(self, *, sessions: int = 8) -> subprocess.Popen[bytes]:
         """Start a node, and wait until the hub knows it."""
         known = len(self.nodes_up())
-        driver = shutil.which("chromedriver")
-        configuration = (
-            "--driver-configuration",
-            "display-name=chromium",
-            f"max-sessions={sessions}",
-            f"webdriver-executable={driver}",
-            'stereotype={"browserName": "chrome"}',
-        )
-        node = self._start(
-            "node",
-            f"http://127.0.0.1:{free_port()}",
-            *("--detect-drivers", "false", *configuration),
-            # Otherwise there are never more than there are processors.
-            *("--max-sessions", str(sessions), "--override-max-sessions", "true"),
-        )
+        url = f"http://127.0.0.1:{free_port()}"
+        node = self._start("node", url, *self._bus(), *_offer(sessions))
         self.nodes.append(node)
-        deadline = time.monotonic() + _START_LIMIT_S
-        while len(self.nodes_up()) <= known:
-            if node.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"no node came up:\n{self.log('node')}")
-            time.sleep(0.2)
+        self._wait_for_nodes(known + 1, node)
         return node
+
+    def drain(self) -> None:
+        """Let no node take another session; one that has none ends."""
+        for node in self.nodes_up():
+            request = urllib.request.Request(
+                f"{self.url}/se/grid/distributor/node/{node['id']}/drain",
+                method="POST",
+                headers={"X-REGISTRATION-SECRET": _SECRET},
+            )
+            with urllib.request.urlopen(request, timeout=30):
+                pass
 
     def nodes_up(self) -> list[Any]:
         """Return what the hub says of its nodes that are up."""
@@ -80,6 +86,15 @@ class Grid:
                 nodes = json.load(answer)["value"].get("nodes", [])
             return [node for node in nodes if node["availability"] == "UP"]
         return []
+
+    def is_full(self) -> bool:
+        """Return whether the hub has no room for another Chromium."""
+        return not any(
+            slot["session"] is None
+            for node in self.nodes_up()
+            for slot in node["slots"]
+            if slot["stereotype"]["browserName"] == "chrome"
+        )
 
     def node_of(self, browser_pid: int) -> subprocess.Popen[bytes]:
         """Return the node that a browser belongs to."""
@@ -91,32 +106,63 @@ class Grid:
         return (self._folder / f"{name}.log").read_text("utf-8", "replace")[-3000:]
 
     def close(self) -> None:
-        """Kill all of it, whatever state it is in."""
-        parts = [self.hub, *self.nodes]
-        families = [p for part in parts for p in _family(part.pid)]
-        for process in families:
+        """Kill all of it, whatever state it is in, and what was left by parts that died."""
+        left = processes_of(self._temporary)
+        for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        for part in parts:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(part.pid, signal.SIGKILL)
+        psutil.wait_procs(left, 10)
+        for part in (self.hub, *self.nodes):
             part.wait(10)
+
+    def _bus(self) -> tuple[str, ...]:
+        published, subscribed = (f"tcp://127.0.0.1:{port}" for port in self._bus_ports)
+        return "--publish-events", published, "--subscribe-events", subscribed
+
+    def _wait_for_nodes(self, wanted: int, part: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + _START_LIMIT_S
+        while len(self.nodes_up()) < wanted:
+            if part.poll() is not None or time.monotonic() > deadline:
+                role = "node" if part in self.nodes else "standalone"
+                pytest.fail(f"no node came up:\n{self.log(role)}")
+            time.sleep(0.2)
 
     def _start(self, role: str, url: str, *arguments: str) -> subprocess.Popen[bytes]:
         port = url.rpartition(":")[2]
-        where = ("--host", "127.0.0.1", "--port", port)
-        bus = ("--publish-events", self._bus[0], "--subscribe-events", self._bus[1])
+        where = ("--host", "127.0.0.1", "--port", port, "--registration-secret", _SECRET)
         # Started often and used little: the quick compiler is enough.
         flags = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m")
         with (self._folder / f"{role}.log").open("ab") as log:
             return subprocess.Popen(
-                [self._java, *flags, "-jar", str(JAR), role, *where, *bus, *arguments],
+                [self._java, *flags, "-jar", str(JAR), role, *where, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "TMPDIR": str(self._temporary)},
                 start_new_session=True,
             )
+
+
+def _offer(sessions: int) -> tuple[str, ...]:
+    """Return the options of something that runs up to so many Chromiums.
+
+    It also says that it has Firefox, which nobody asks for: a grid where only those are free
+    has no Chromium to offer.
+    """
+    kinds = [
+        argument
+        for name in ("chrome", "firefox")
+        for argument in (
+            "--driver-configuration",
+            f"display-name={name}",
+            f"max-sessions={sessions}",
+            f"webdriver-executable={shutil.which('chromedriver')}",
+            f'stereotype={{"browserName": "{name}"}}',
+        )
+    ]
+    # Otherwise there are never more than there are processors.
+    limit = ("--max-sessions", str(sessions), "--override-max-sessions", "true")
+    return ("--detect-drivers", "false", *kinds, *limit)
 
 
 @contextlib.contextmanager
@@ -136,11 +182,3 @@ def free_port() -> int:
     """Return a port nobody listens on at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        root = psutil.Process(pid)
-        return [*root.children(recursive=True), root]
-    except psutil.NoSuchProcess:
-        return []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +35,7 @@ class Lab:
     Args:
         starts: How to start each kind of browser, by its name.
         folder: For files of the lab.
+        afterwards: What is to be done when the fault at hand has been diagnosed.
     """
 
     registry: SessionRegistry
@@ -43,6 +44,7 @@ class Lab:
     app: Server = field(default_factory=lambda: Server().start())
     commanded_at: float = 0.0
     kept: list[Any] = field(default_factory=list)
+    afterwards: list[Callable[[], object]] = field(default_factory=list)
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def browser(self, kind: str = "chrome") -> Any:
@@ -85,6 +87,9 @@ class Fault:
         transient: Whether it is run again although it excuses nobody.
         browser: Kind of browser it strikes.
         spends: True if that browser is of no use afterwards.
+        layer: Where it happens, "" where the error type says enough.
+        evidence: What probes have to answer: that by which it is told.
+        broken: Whether the session has to be found broken, None if that does not matter.
     """
 
     name: str
@@ -94,6 +99,9 @@ class Fault:
     transient: bool = False
     browser: str = "chrome"
     spends: bool = False
+    layer: str = ""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    broken: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,7 @@ class Finding:
     Attributes:
         latency_s: Seconds from the first command after it to the exception.
         probing_s: Seconds the probes took then.
+        broken: Whether the session was found to be of no use any more.
     """
 
     fault: Fault
@@ -111,15 +120,19 @@ class Finding:
     evidence: Evidence
     latency_s: float
     probing_s: float
+    broken: bool = False
 
     @property
     def right(self) -> bool:
-        """True if it is called what it is."""
+        """True if it is called what it is, and for the right reason."""
         found, fault = self.diagnosis, self.fault
         return (
             found.error_type.label in fault.error_types
+            and fault.layer in ("", found.error_type.layer)
             and found.error_type.infrastructure is fault.infrastructure
             and found.transient is fault.transient
+            and all(self.evidence.answer(p) == told for p, told in fault.evidence.items())
+            and fault.broken in (None, self.broken)
         )
 
     def told(self) -> str:
@@ -152,8 +165,11 @@ def diagnose(fault: Fault, lab: Lab) -> Finding:
             scene.evidence,
             surfaced - lab.commanded_at,
             probing_s,
+            bool(scene.broken),
         )
     finally:
+        while lab.afterwards:
+            lab.afterwards.pop()()
         if fault.spends:
             lab.spend(fault.browser)
     raise AssertionError(f"{fault.name}: nothing surfaced")

@@ -1,7 +1,8 @@
 """The faults: what dies, cannot be loaded, does not start, or is nobody else's fault.
 
-Not among them: a stopped browser or driver, which is the watchdog's, and a full /dev/shm,
-of which a Chromium that is told not to use it shows nothing.
+Not among them: a stopped browser or driver, which is the watchdog's, a full /dev/shm, of
+which a Chromium that is told not to use it shows nothing, and what lies behind a grid or in
+the memory, which have tables of their own.
 
 Invariant: a fault strikes for real; it leaves the shared browser as it was, or says that
 it does not.
@@ -40,7 +41,7 @@ def kill(
         victims = which(driver)
         for victim in victims:
             victim.send_signal(by)
-        _until(lambda: all(map(_ended, victims)))
+        until(lambda: all(map(ended, victims)))
         lab.now()
         return driver.find_element("id", "buy")
 
@@ -82,16 +83,6 @@ def crash_tab(lab: Lab) -> object:
     return driver.find_element("id", "buy")
 
 
-def exhaust_heap(lab: Lab) -> object:
-    """Let a page fill the heap of a browser that has little."""
-    driver = lab.starts["chrome"]("--js-flags=--max-old-space-size=64")
-    driver.get(f"{lab.app.url}/hog")
-    victims = renderers(driver)
-    _until(lambda: any(map(_ended, victims)))
-    lab.now()
-    return driver.find_element("tag name", "title")
-
-
 def lose_graphics(lab: Lab) -> object:
     """Kill the graphics process under a page that draws."""
     driver = lab.starts["chrome"]("--enable-unsafe-swiftshader")
@@ -102,7 +93,7 @@ def lose_graphics(lab: Lab) -> object:
     )
     (victim,) = graphics_process(driver)
     victim.kill()
-    _until(lambda: _ended(victim))
+    until(lambda: ended(victim))
     lab.now()
     return WebDriverWait(driver, 20, ignored_exceptions=[]).until(
         lambda d: d.execute_script(
@@ -309,14 +300,16 @@ def _children(driver: Any, argument: str) -> list[psutil.Process]:
     return found
 
 
-def _ended(process: psutil.Process) -> bool:
+def ended(process: psutil.Process) -> bool:
+    """Return whether a process is dead."""
     # A signal to another processor takes a moment to arrive.
     with contextlib.suppress(psutil.NoSuchProcess):
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     return True
 
 
-def _until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what makes a fault."""
     deadline = time.monotonic() + 60
     while not condition():
         if time.monotonic() > deadline:
@@ -369,7 +362,6 @@ CHROMIUM = (
     Fault("browser killed", kill(main_process), ("browser",), True, spends=True),
     Fault("driver killed", kill(driver_process), ("driver",), True, spends=True),
     Fault("graphics killed", lose_graphics, ("gpu",), True),
-    Fault("heap exhausted", exhaust_heap, ("browser", "resource"), True),
     # What does not start.
     Fault("profile in use", share_profile, ("system", "resource"), True),
     Fault("browser missing", start_with(binary="/nowhere/chromium"), ("system",), True),
