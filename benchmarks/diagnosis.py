@@ -1,9 +1,10 @@
 """How is each fault called, by what evidence, and how soon?
 
-    python -m benchmarks.diagnosis [chrome] [firefox] [--only WORD]
+    python -m benchmarks.diagnosis [chrome] [firefox] [memory] [grid] [--only WORD]
 
-Lets every fault of `tests/acceptance/live_faults.py` strike a real browser and prints what was
-made of it: one line a fault, and how many were called what they are.
+Lets every fault of `tests/acceptance/*_faults.py` strike a real browser, local or behind a real
+Selenium Grid, and prints what was made of it: one line a fault, and how many were called what
+they are.
 
 Invariant: nothing is printed that was not measured in this run.
 """
@@ -19,11 +20,15 @@ from pathlib import Path
 
 from benchmarks.machine import described
 from pytest_resilience.browser.sessions import SessionRegistry
+from tests.acceptance.grid_faults import GRID, GridLab
 from tests.acceptance.live import Fault, Finding, Lab, diagnose, starts
 from tests.acceptance.live_faults import CHROMIUM, FIREFOX
+from tests.acceptance.memory_faults import IMPOSSIBLE, MEMORY
 
+#: Name of a table to its faults.
+_TABLES = {"chrome": CHROMIUM, "firefox": FIREFOX, "memory": MEMORY, "grid": GRID}
 _HEAD = (
-    f"{'fault':26}{'browser':9}{'error type':12}{'infra':6}{'again':6}{'rule':32}"
+    f"{'fault':26}{'browser':11}{'error type':12}{'layer':10}{'infra':6}{'again':6}{'rule':32}"
     f"{'seen s':>8}{'probed s':>9}  exception; evidence"
 )
 
@@ -31,30 +36,35 @@ _HEAD = (
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("browsers", nargs="*", choices=["chrome", "firefox", []], default=[])
+    parser.add_argument("tables", nargs="*", choices=[*_TABLES, []], default=[])
     parser.add_argument("--only", default="", help="only faults whose name contains this")
     options = parser.parse_args()
-    faults = [
-        fault
-        for fault in (*CHROMIUM, *FIREFOX)
-        if options.only in fault.name
-        and fault.browser in (options.browsers or ["chrome", "firefox"])
-    ]
     print(described(), end=f"\n\n{_HEAD}\n")
+    if IMPOSSIBLE:
+        print(f"control groups: not possible on this machine: {IMPOSSIBLE}")
+    chosen = options.tables or list(_TABLES)
+    findings: list[Finding | None] = []
+    for labs in ([n for n in chosen if n != "grid"], [n for n in chosen if n == "grid"]):
+        faults = [f for name in labs for f in _TABLES[name] if options.only in f.name]
+        if faults:
+            findings += _findings(faults, behind_grid="grid" in labs)
+    right = sum(found is not None and found.right for found in findings)
+    print(f"\n{right} of {len(findings)} called what they are")
+    if right < len(findings):
+        sys.exit(1)
+
+
+def _findings(faults: list[Fault], *, behind_grid: bool) -> list[Finding | None]:
     folder = Path(tempfile.mkdtemp(prefix="pr-"))
     registry = SessionRegistry(quit_limit_s=4.0)
     registry.watch()
-    lab = Lab(registry, starts(), folder)
+    lab = GridLab(registry, folder) if behind_grid else Lab(registry, starts(), folder)
     try:
-        findings = [found for fault in faults if (found := _found(fault, lab)) is not None]
+        return [_found(fault, lab) for fault in faults]
     finally:
         lab.close()
         registry.unwatch()
         shutil.rmtree(folder, ignore_errors=True)
-    right = sum(found.right for found in findings)
-    print(f"\n{right} of {len(faults)} called what they are")
-    if right < len(faults):
-        sys.exit(1)
 
 
 def _found(fault: Fault, lab: Lab) -> Finding | None:
@@ -63,11 +73,12 @@ def _found(fault: Fault, lab: Lab) -> Finding | None:
     except Exception as error:  # noqa: BLE001 - the other faults are still worth measuring
         with contextlib.suppress(Exception):
             lab.spend(fault.browser)
-        print(f"{fault.name:26}{fault.browser:9}not struck: {type(error).__name__}: {error}")
+        print(f"{fault.name:26}{fault.browser:11}not struck: {type(error).__name__}: {error}")
         return None
     diagnosis = found.diagnosis
     print(
-        f"{fault.name:26}{fault.browser:9}{diagnosis.error_type.label:12}"
+        f"{fault.name:26}{fault.browser:11}{diagnosis.error_type.label:12}"
+        f"{diagnosis.error_type.layer:10}"
         f"{'yes' if diagnosis.error_type.infrastructure else 'no':6}"
         f"{'yes' if diagnosis.transient else '-':6}{diagnosis.rule:32}"
         f"{found.latency_s:8.3f}{found.probing_s:9.3f}  {found.exception}; {found.told()}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         Verdict,
     )
     from pytest_resilience.core.levels import ProgressiveRecoveryLevel
-    from pytest_resilience.core.strategies import RecoveryStrategy
+    from pytest_resilience.core.strategies import RecoveryStrategy, add_custom_strategy
     from pytest_resilience.exceptions import ResilienceError
 
 _HOMES = {
@@ -39,6 +39,7 @@ _HOMES = {
     "ResilienceError": "exceptions",
     "Rule": "core.classifier",
     "Verdict": "core.failures",
+    "add_custom_strategy": "core.strategies",
     "register_error_hook": "core.aggregation",
 }
 
@@ -54,6 +55,7 @@ __all__ = [
     "ResilienceError",
     "Rule",
     "Verdict",
+    "add_custom_strategy",
     "register_error_hook",
 ]
 

@@ -36,6 +36,18 @@ class MarkerError(ConfigurationError):
     slug = "bad-marker"
 
 
+class StrategyError(ConfigurationError):
+    """A recovery strategy of the user's own cannot be used."""
+
+    slug = "bad-strategy"
+
+
+class ForkedTestsError(ResilienceError):
+    """Tests run in processes of their own, where they cannot be retried."""
+
+    slug = "forked-tests"
+
+
 class StoreError(ResilienceError):
     """The history could not be read or written; the spool keeps the data."""
 

@@ -13,6 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_resilience.core.classifier import Rule
+    from pytest_resilience.core.strategies import RecoveryStrategy
 
 
 @pytest.hookspec
@@ -30,4 +31,22 @@ def pytest_resilience_classify(config: pytest.Config) -> Sequence[Rule] | None:
     """Return classification rules to be asked before the built-in ones, in order.
 
     Called once, when the session starts.
+    """
+
+
+@pytest.hookspec
+def pytest_resilience_strategies(config: pytest.Config) -> Sequence[RecoveryStrategy] | None:
+    """Return recovery strategies to choose from beside the built-in ones.
+
+    Called once, when the session starts. A strategy that cannot be used, or whose name is
+    taken, ends the session with a message.
+    """
+
+
+@pytest.hookspec
+def pytest_resilience_reset_environment(config: pytest.Config) -> None:
+    """Called by the strategy ``environment_reset``, when the browsers of a test are ended.
+
+    For what is not ours to reset: containers, test data, a licence server. An exception
+    makes the reset a failed one.
     """

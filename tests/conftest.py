@@ -84,8 +84,8 @@ def run_suite(tmp_path: Path) -> RunSuite:
         if "--lf" in args or "--sw" in args or "--ff" in args:
             command.remove("no:cacheprovider")
             command.remove("-p")
-        if not autoload:
-            command += ["-p", "pytest_resilience.plugin.main"]
+        # Another order in each run is something to ask for.
+        command += ["-p", "no:randomly" if autoload else "pytest_resilience.plugin.main"]
         for plugin in plugins:
             command += ["-p", plugin]
         if resilience:

@@ -6,18 +6,21 @@ Invariant: pure; an answer that is not understood is an error, never a good one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_resilience.browser import offers
 from pytest_resilience.browser.target import status_answer
 from pytest_resilience.core.evidence import (
-    BUSY,
     CRASHED,
     DEAD,
+    DRIVER_STATUS,
     EMPTY,
     ERROR,
     ERROR_PAGE,
+    NODE,
     OK,
+    REFUSED,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +41,11 @@ _OF_DEAD_SESSIONS = (
     "from marionette",
     "without establishing a connection",
 )
+#: What a hub says when it cannot reach the node, and a node when it cannot reach the driver.
+_REFUSED_ON_THE_WAY = re.compile(
+    r"(?:connection error|failed to execute request) \(?(?:get|post) (https?://[^/\s)]+)",
+    re.IGNORECASE,
+)
 _ANSWER_SHOWN = re.compile(r"\bHTTP ERROR (\d{3})\b")
 _ERROR_PAGES = ("chrome-error:", "about:neterror", "about:certerror", "about:httpsonlyerror")
 
@@ -54,6 +62,8 @@ def session_answer(reply: Reply) -> tuple[str, str]:
         return CRASHED, detail
     if any(sign in text for sign in _OF_DEAD_SESSIONS):
         return DEAD, detail
+    if _REFUSED_ON_THE_WAY.search(text):
+        return REFUSED, detail
     if reply.error in ("no such window", "javascript error"):
         # The session answers; that a window is missing or a script fails is the test's matter.
         return OK, detail
@@ -86,11 +96,12 @@ def page_answer(reply: Reply) -> tuple[str, str]:
     return OK, f"{status} {href}" if shown else href[:200]
 
 
-def grid_answer(reply: Reply, session_id: str | None) -> tuple[str, str]:
+def grid_answer(reply: Reply, session_id: str | None, requested: object = None) -> tuple[str, str]:
     """Return how a grid is, by its `/status`.
 
     Args:
         session_id: A session it should have; None to ask whether it has room for another.
+        requested: The capabilities of that other one, None if they are not known.
     """
     if reply.answer != OK:
         return reply.answer, reply.detail
@@ -99,16 +110,40 @@ def grid_answer(reply: Reply, session_id: str | None) -> tuple[str, str]:
     nodes = reply.value.get("nodes")
     if not isinstance(nodes, list):
         return OK, str(reply.value.get("message", ""))
-    up = [node for node in nodes if node.get("availability") == "UP"]
-    free = sum(1 for slot in _slots(up) if not slot.get("session"))
-    detail = f"{len(up)} of {len(nodes)} nodes up, {free} slots free"
-    if not up:
-        return EMPTY, detail
     if session_id is None:
-        return (OK if free else BUSY), detail
-    # A node that drains takes no new sessions, but keeps the ones it has.
-    held = [slot["session"].get("sessionId") for slot in _slots(nodes) if slot.get("session")]
-    return (OK if session_id in held else DEAD), detail
+        return offers.room(nodes, requested)
+    detail = offers.room(nodes, None)[1]
+    if not serving(nodes):
+        return EMPTY, detail
+    return (OK if session_id in _held(nodes) else DEAD), detail
+
+
+def refuser(status: Reply, session_id: str, refused: str) -> tuple[str, str, str] | None:
+    """Return the probe that says who refused a session of a grid, its answer and its detail.
+
+    Args:
+        status: The grid's `/status`.
+        refused: What was said of the session, which names the address that refused it.
+
+    Returns:
+        None if the grid does not tell which node has the session.
+    """
+    address = _REFUSED_ON_THE_WAY.search(refused)
+    nodes = status.value.get("nodes") if isinstance(status.value, Mapping) else None
+    for node in nodes or ():
+        if address and session_id in _held([node]):
+            of_node = str(node.get("uri", "")).rstrip("/") == address[1]
+            return (NODE if of_node else DRIVER_STATUS), REFUSED, address[1]
+    return None
+
+
+def serving(nodes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the nodes whose sessions work: one that drains only takes no new ones."""
+    return [node for node in nodes if node.get("availability") in ("UP", "DRAINING")]
+
+
+def _held(nodes: list[Any]) -> list[str]:
+    return [slot["session"].get("sessionId") for slot in _slots(nodes) if slot.get("session")]
 
 
 def _slots(nodes: list[Any]) -> list[Mapping[str, Any]]:

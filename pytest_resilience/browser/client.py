@@ -1,7 +1,7 @@
 """The HTTP connections over which selenium sends the commands of a driver.
 
-They can be cut while a command hangs, repeat no request behind the user's back, and give
-up after the driver's own time-outs, not before and not never.
+They can be cut while a command hangs, repeat no request behind the user's back (what is
+sent again is told), and give up after the driver's own time-outs, not before and not never.
 
 Invariant: what the user set is left as it is, selenium's and urllib3's objects keep their
 settings (each request is adapted on its way), and `release` undoes everything.
@@ -13,9 +13,12 @@ import functools
 import socket
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.browser import deadlines
+
+if TYPE_CHECKING:
+    from pytest_resilience.browser.resend import Resender
 
 _ABSENT = object()
 _KEPT_AS = "_resilience_line"
@@ -32,10 +35,12 @@ class Line:
 
     Attributes:
         adjustments: What was changed, in words, each once.
+        resender: Sends requests again that were lost; None to let them be lost.
     """
 
     def __init__(self, *, repeats: bool = False, nests: bool = True) -> None:
         self.adjustments: list[str] = []
+        self.resender: Resender | None = None
         self._repeats = repeats
         self._nests = nests
         self._limit_s: float | None = deadlines.NEW_SESSION_CLIENT_S
@@ -105,7 +110,15 @@ class Line:
         def urlopen(pool: Any, method: str, url: str, *rest: Any, **named: Any) -> Any:
             if not rest:
                 line._adapt(pool, named)
-            return pool_class.urlopen(pool, method, url, *rest, **named)
+            try:
+                return pool_class.urlopen(pool, method, url, *rest, **named)
+            except Exception as lost:
+                # Whoever lets urllib3 repeat has had it repeated.
+                again = line.resender if named.get("retries") is False else None
+                if again is None or not again.may(lost, method, url):
+                    raise
+                send = functools.partial(pool_class.urlopen, pool, method, url, *rest, **named)
+                return again.answer(lost, send)
 
         guarded = _subclass(connection_class, connect=connect)
         return _subclass(pool_class, ConnectionCls=guarded, urlopen=urlopen)

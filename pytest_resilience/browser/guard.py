@@ -18,6 +18,8 @@ from pytest_resilience.browser.watchdog import Hang, Watchdog
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
 
+    from pytest_resilience.browser.endpoints import Endpoints
+    from pytest_resilience.browser.resend import Resent
     from pytest_resilience.browser.sessions import DriverSession
     from pytest_resilience.browser.tunnel import Tunnel
 
@@ -38,6 +40,7 @@ class Care:
         slowest: The longest each command has taken that ever was slow, seconds.
         hang: The last command that was ended, None if there was none or the session has
             worked since.
+        patience: What the time-outs for pages and scripts are multiplied by at the moment.
     """
 
     line: Line | None = None
@@ -45,10 +48,19 @@ class Care:
     requested_timeouts: dict[str, Any] = field(default_factory=dict)
     slowest: dict[str, float] = field(default_factory=dict)
     hang: Hang | None = None
+    patience: float = 1.0
+
+    def own_timeouts(self, session: DriverSession) -> dict[str, Any]:
+        """Return the time-outs as the user has set them for the driver, milliseconds."""
+        return {**self.requested_timeouts, **session.timeouts}
 
     def user_timeouts(self, session: DriverSession) -> dict[str, Any]:
-        """Return the time-outs the user has set for the driver, milliseconds."""
-        return {**self.requested_timeouts, **session.timeouts}
+        """Return those time-outs as they are in force, milliseconds."""
+        if self.patience == 1.0:
+            return self.own_timeouts(session)
+        from pytest_resilience.browser.patience import stretched
+
+        return stretched(self.own_timeouts(session), self.patience)
 
     def nest(self, session: DriverSession) -> None:
         """Fit the client's time-out to those of the driver, which have changed."""
@@ -96,6 +108,12 @@ class Guard:
         nest_timeouts: bool,
         repeat_requests: bool,
     ) -> None:
+        #: What the time-outs for pages and scripts of new sessions are multiplied by.
+        self.patience = 1.0
+        #: The grids that may stand in for each other, None if there is no choice.
+        self.endpoints: Endpoints | None = None
+        #: Called with each command that was lost and sent again.
+        self.on_resent: Callable[[Resent], object] | None = None
         self._monotonic = monotonic
         self._starting: list[DriverSession] = []
         self._lines = Lines(repeats=repeat_requests, nests=nest_timeouts)
@@ -112,6 +130,8 @@ class Guard:
         try:
             from pytest_resilience.browser import discovery
 
+            if self.endpoints is not None:
+                self.endpoints.direct(driver, discovery.endpoint_of(driver))
             session = discovery.anticipate(driver, requested)
             self._take_over(driver, session)
             session.begin("newSession", 0, self._monotonic())
@@ -133,6 +153,10 @@ class Guard:
             session.care.requested_timeouts = deadlines.requested_timeouts(session.requested)
             self._take_over(driver, session)
             session.care.nest(session)
+            if self.patience != 1.0:
+                from pytest_resilience.browser import patience
+
+                patience.stretch(session, self.patience)
             self._attend()
         except Exception:  # noqa: BLE001 - observing must not harm the test
             _log.warning("a driver session cannot be looked after", exc_info=True)
@@ -144,9 +168,16 @@ class Guard:
         self._lines.release()
 
     def _take_over(self, driver: WebDriver, session: DriverSession) -> None:
+        from pytest_resilience.browser.resend import Resender
+
         line = self._lines.of(driver.command_executor)
+        line.resender = Resender(session, self._hear)
         line.severed_if(lambda: session.care.is_severed(session))
         session.care.line = line
+
+    def _hear(self, resent: Resent) -> None:
+        if self.on_resent is not None:
+            self.on_resent(resent)
 
     def _attend(self) -> None:
         if self._watchdog is not None:

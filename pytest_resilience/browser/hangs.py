@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from selenium.common.exceptions import WebDriverException
 
 from pytest_resilience.browser import endings, processes
+from pytest_resilience.browser.answers import serving
 from pytest_resilience.browser.tunnel import Tunnel
 from pytest_resilience.core.evidence import (
     ALIVE,
@@ -232,10 +233,12 @@ def _grid(reply: Reply, session: DriverSession) -> Answer:
         return (OK if is_chromium(session) else ERROR), "no grid"
     up = sum(1 for node in nodes if node.get("availability") == "UP")
     detail = f"{up} of {len(nodes)} nodes up"
-    if not up:
+    if not session.session_id:
+        # Some grids start a node when a request has come in; how long that waits, they decide.
+        return OK, detail
+    if not serving(nodes):
         return EMPTY, detail
-    held = session.session_id in map(_session_id, _slots(nodes)) or not session.session_id
-    return (OK if held else DEAD), detail
+    return (OK if session.session_id in map(_session_id, _slots(nodes)) else DEAD), detail
 
 
 def _nodes(reply: Reply) -> list[Mapping[str, Any]] | None:

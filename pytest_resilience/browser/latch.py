@@ -46,7 +46,10 @@ _SIGNS: tuple[tuple[str, ErrorType], ...] = (
     ("no such window", ErrorType.TEST_CODE),
     ("browsing context has been discarded", ErrorType.TEST_CODE),
     ("unable to execute request for an existing session", ErrorType.WORKER),
-    ("connection error (", ErrorType.WORKER),
+    ("/se/grid/node", ErrorType.WORKER),
+    # Said by a node; what it was refused by is the driver.
+    ("connection error (", ErrorType.DRIVER),
+    ("failed to execute request (", ErrorType.DRIVER),
     ("node was removed", ErrorType.WORKER),
     ("node was restarted", ErrorType.WORKER),
     ("unable to find session", ErrorType.COORDINATOR),

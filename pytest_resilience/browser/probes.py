@@ -96,7 +96,7 @@ def probe_start(failed: FailedStart, *, deadline_s: float = 2.0) -> Iterator[Pro
     if failed.wire is not None and failed.remote:
         begun = time.monotonic()
         reply = failed.wire.ask("GET", "/status", limit_s=min(GRID_LIMIT_S, deadline_s))
-        yield _result(GRID, answers.grid_answer(reply, None), begun)
+        yield _result(GRID, answers.grid_answer(reply, None, failed.requested), begun)
     else:
         yield host.examine_start()
 
@@ -212,8 +212,14 @@ class _Prober:
         begun = time.monotonic()
         reply = self._session.wire.ask("GET", "/status", limit_s=limit_s)
         yield self._note(_result(GRID, answers.grid_answer(reply, self._session.session_id), begun))
-        if self._answers[GRID] not in (*_UNREACHABLE, EMPTY):
-            yield from self._session_and_page()
+        if self._answers[GRID] in (*_UNREACHABLE, EMPTY):
+            return
+        for asked in self._session_and_page():
+            yield asked
+            if asked.answer == REFUSED:
+                refuser = answers.refuser(reply, self._session.session_id, asked.detail)
+                if refuser is not None:
+                    yield self._note(ProbeResult(*refuser))
 
     def _wires(self) -> Iterator[ProbeResult]:
         session = self._session

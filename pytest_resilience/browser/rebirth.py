@@ -49,7 +49,7 @@ def start_again(driver: WebDriver, old: DriverSession) -> None:
     if service is not None:
         _move_taken_ports(service)
         service.start()
-        _point(driver.command_executor, service.service_url)
+        point(driver.command_executor, service.service_url)
     driver.session_id = None
     driver.start_session(old.requested or {})
     for name, value in old.timeouts.items():
@@ -88,8 +88,9 @@ def _move_taken_ports(service: Any) -> None:
             arguments[place] = str(free_port())
 
 
-def _point(executor: Any, url: str) -> None:
-    """Make `executor` talk to `url`; selenium kept the address in other places before 4.26."""
+def point(executor: Any, url: str) -> None:
+    """Make `executor` send its commands to `url` from now on."""
+    # Selenium kept the address in another place before 4.26.
     config = getattr(executor, "_client_config", None)
     if config is not None:
         config.remote_server_addr = url

@@ -384,16 +384,19 @@ class SessionRegistry:
         for failed in self._failed_starts:
             endings.clear_failed_start(failed)
 
-    def reap_all(self) -> list[DriverSession]:
-        """Discard every session that still lives or is half dead; return those that lived.
+    def reap_all(self, *, unused: bool = False) -> list[DriverSession]:
+        """Discard every session that still lives or is half dead; return those that did.
 
-        Sessions that were not started here but taken over, and have no local process, are
-        left alone. A forked copy of this process ends nothing.
+        With `unused` only those that nobody can use any more. Sessions that were not started
+        here but taken over, and have no local process, are left alone. A forked copy of this
+        process ends nothing.
         """
         if os.getpid() != self._pid:
             return []
         self.reap_failed_starts()
-        left = [s for s in self._sessions if s.requested is not None or not s.remote]
+        used = self.living() if unused else []
+        ours = [s for s in self._sessions if s.requested is not None or not s.remote]
+        left = [s for s in ours if s not in used]
         for session in left:
             self.discard(session)
         return left

@@ -117,6 +117,7 @@ class Watch:
 
     def _execute(self, original: Method) -> Method:
         from pytest_resilience.browser.guard import SLOW_S
+        from pytest_resilience.browser.patience import stretched
         from pytest_resilience.browser.sessions import TELLING_ANSWERS
 
         registry, by_driver = self._registry, self._registry.by_driver
@@ -133,6 +134,8 @@ class Watch:
             telling = driver_command in TELLING_ANSWERS
             # Selenium takes the parameters apart while it sends them.
             kept = dict(params) if telling and params else {}
+            if kept and session.care.patience != 1.0 and driver_command == "setTimeouts":
+                params = stretched(kept, session.care.patience)
             if "url" in kept:
                 session.asked_for = kept["url"]
             session.begin(driver_command, registry.next_mark(), monotonic())

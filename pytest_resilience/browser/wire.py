@@ -74,6 +74,10 @@ class Wire:
             make_pool=getattr(make, "__wrapped__", make),
         )
 
+    def leading_to(self, endpoint: str, headers: dict[str, str]) -> Wire:
+        """Return the way to another endpoint, over the same proxy, with `headers` alone."""
+        return Wire(endpoint, headers=headers, make_pool=self._make_pool)
+
     @property
     def credentials(self) -> dict[str, str]:
         """The headers by which the endpoint knows who asks."""
@@ -83,9 +87,9 @@ class Wire:
         """Send one request and wait at most `limit_s` seconds for each step of it."""
         return self._request(method, self._endpoint + path, self._headers, limit_s, body)
 
-    def ask_elsewhere(self, url: str, *, limit_s: float) -> Reply:
-        """GET `url`, which is not part of the endpoint, without its credentials."""
-        return self._request("GET", url, {}, limit_s, None)
+    def ask_elsewhere(self, url: str, *, limit_s: float, method: str = "GET") -> Reply:
+        """Ask `url`, which is not part of the endpoint, without its credentials."""
+        return self._request(method, url, {}, limit_s, None)
 
     def _request(
         self, method: str, url: str, headers: dict[str, str], limit_s: float, body: object

@@ -11,8 +11,10 @@ than that: options are read once, nothing is copied, nothing is probed.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping, Set
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,8 +22,10 @@ import pytest
 from _pytest.runner import check_interactive_exception, show_test_item
 
 from pytest_resilience.config import ItemPolicy
+from pytest_resilience.core.deferral import DEFER
 from pytest_resilience.engine import Incident
 from pytest_resilience.plugin import observe
+from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.desk import Case, FailureDesk
 from pytest_resilience.plugin.fixtures import FixtureKeeper, clear_unfinished, shared_node
 from pytest_resilience.plugin.timeouts import TestTimeouts
@@ -49,12 +53,16 @@ class AttemptLoop:
         timeouts: TestTimeouts,
         subtests: SubtestWatch | None,
         recorder: observe.Recorder,
+        deferrals: Deferrals,
         preflight: bool,
         worker: str,
     ) -> None:
         self._desk = desk
         self._mark = desk.mark
         self._recorder = recorder
+        self._deferred = deferrals.waiting
+        deferrals.give_up = self._give_up
+        self._commands = desk.commands
         self._preflight = preflight
         self._forget_starting = keeper.forget_starting
         self._policies = policies
@@ -75,7 +83,13 @@ class AttemptLoop:
         # Looked up once: each look-up of these costs pytest a dozen calls.
         ihook, nodeid, location = item.ihook, item.nodeid, item.location
         ihook.pytest_runtest_logstart(nodeid=nodeid, location=location)
-        case = Case(item, self._policies[item], ihook)
+        if self._deferred and item in self._deferred:
+            case = self._deferred.pop(item)
+            self._desk.resume(case)
+        else:
+            case = Case(item, self._policies[item], ihook)
+        case.nextitem = nextitem
+        self._commands.case = case
         sections, properties = len(item._report_sections), len(item.user_properties)
         while (reports := self._attempt(case, nextitem)) is None:
             case.number += 1
@@ -83,11 +97,15 @@ class AttemptLoop:
             # Each attempt shows its own output, and its own properties alone.
             del item._report_sections[sections:], item.user_properties[properties:]
             _drop_instance(item)
+            if item in self._deferred:
+                ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
+                return True
             self._timeouts.rearm(item)
         if case.failures is None and _simply_passed(reports):
             self._recorder.passed(nodeid, reports, self._worker)
         else:
             self._recorder.settled(nodeid, reports, case.superseded, self._worker)
+        self._commands.case = None
         ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
         return True
 
@@ -106,6 +124,8 @@ class AttemptLoop:
             call, setup = self._phase(case, "setup", partial(ihook.pytest_runtest_setup, item=item))
             last = setup
             if setup.outcome == "passed":
+                if case.failures is not None:
+                    self._desk.underway(case)
                 if self._setup_show:
                     show_test_item(item, **_SHOWING)
                 if self._subtests is not None:
@@ -155,6 +175,8 @@ class AttemptLoop:
         )
         if call.excinfo is not None and report.outcome == "failed":
             self._judge_teardown(case, call.excinfo.value, report, last)
+        elif case.mended is not None and not hasattr(last, observe.ATTEMPT):
+            setattr(report, observe.ATTEMPT, case.mended.to_dict())
         case.ihook.pytest_runtest_logreport(report=report)
         if call.excinfo is not None:
             self._interact(case, call, report)
@@ -197,9 +219,9 @@ class AttemptLoop:
         attempt.traceback = text or attempt.traceback
         self._timeouts.cancel(case.item)
         tear_down = partial(case.ihook.pytest_runtest_teardown, item=case.item)
-        call, down = self._phase(
-            case, "teardown", partial(tear_down, nextitem=shared_node(case.item))
-        )
+        defers = incident.strategy is not None and incident.strategy.name == DEFER
+        following = case.nextitem if defers else shared_node(case.item)
+        call, down = self._phase(case, "teardown", partial(tear_down, nextitem=following))
         if call.excinfo is not None:
             report.sections.append(("Teardown of this attempt", observe.failure_text(down)))
         self._desk.recover(case, incident, attempt)
@@ -207,10 +229,20 @@ class AttemptLoop:
         _forget_failed_subtests(case.item)
         report.duration = sum({id(r): r.duration for r in (setup, report, down)}.values())
         attempt.duration_s, attempt.started_us = report.duration, int(setup.start * 1_000_000)
+        case.last = copy.copy(report) if case.item in self._deferred else None
         report.outcome = "rerun"  # type: ignore[assignment]
         report.rerun = case.number - 1  # type: ignore[attr-defined]
         setattr(report, observe.ATTEMPT, attempt.to_dict())
         case.superseded.append(self._recorder.superseded(report, case.number, self._worker))
+        case.ihook.pytest_runtest_logreport(report=report)
+
+    def _give_up(self, case: Case) -> None:
+        """A deferred item will not run again: the failure it was deferred for is final."""
+        report, reason = case.last, "deferred, and the session ended before it could run again"
+        attempt = replace(case.superseded[-1], strategy="", level=0, recovery_s=0.0, reason=reason)
+        report.outcome, report.duration = "failed", 0.0
+        setattr(report, observe.ATTEMPT, attempt.to_dict())
+        self._recorder.settled(case.item.nodeid, (report,), case.superseded, self._worker)
         case.ihook.pytest_runtest_logreport(report=report)
 
     def _judge_teardown(
@@ -320,9 +352,9 @@ def _name_attempt(case: Case, report: Report) -> None:
     if hasattr(report, "wasxfail") or hasattr(report, observe.PART_FAILED):
         return
     if report.when == "call" and report.outcome == "passed":
-        if case.number == 1 and case.preflight is not None:
-            setattr(report, observe.ATTEMPT, case.preflight.to_dict())
-        if case.number > 1 or case.preflight is not None:
+        if case.number == 1 and case.mended is not None:
+            setattr(report, observe.ATTEMPT, case.mended.to_dict())
+        if case.number > 1 or case.mended is not None:
             setattr(report, observe.RECOVERED, True)
     elif report.outcome == "skipped" and case.superseded:
         _refuse_skip(case, report)

@@ -1,7 +1,11 @@
-"""Beside another plugin that re-runs tests: we diagnose and repair, it decides.
+"""Beside another plugin that runs tests its own way: we diagnose and repair, it decides.
 
-Invariant: for an item that pytest-rerunfailures or flaky re-runs, we never add an
-attempt of our own; between its attempts the environment is repaired as for ours.
+Invariant: for an item that pytest-rerunfailures or flaky re-runs, or that pytest-forked
+runs in a child process, we never add an attempt of our own; between the attempts of the
+former the environment is repaired as for ours.
+
+What is found out in a child of pytest-forked reaches us on its reports and in no other
+way: the child ends without a word, and its copy of this plugin with it.
 """
 
 from __future__ import annotations
@@ -14,8 +18,12 @@ import pytest
 from pytest_resilience.config import ItemPolicy
 from pytest_resilience.core.events import Attempt
 from pytest_resilience.engine import Incident
+from pytest_resilience.exceptions import ForkedTestsError
 from pytest_resilience.plugin import observe
+from pytest_resilience.plugin.attempts import is_subtest
 from pytest_resilience.plugin.desk import Case, FailureDesk
+
+_FORKED = "pytest-forked runs it in a process of its own, once"
 
 
 def is_foreign(item: pytest.Item) -> bool:
@@ -39,6 +47,21 @@ def is_foreign(item: pytest.Item) -> bool:
     )
 
 
+def is_forked(item: pytest.Item) -> bool:
+    """Return whether pytest-forked runs `item` in a child process."""
+    config = item.config
+    return _has(config, "pytest_forked", "pytest_forked") and (
+        bool(config.getoption("forked", False)) or item.get_closest_marker("forked") is not None
+    )
+
+
+def forked_notice(count: int) -> str:
+    """Return what the user of `count` forked items should know."""
+    tests = "1 test" if count == 1 else f"{count} tests"
+    told = f"{tests} left to pytest-forked: failures are diagnosed, but nothing is run again"
+    return str(ForkedTestsError(told))
+
+
 def _has(config: pytest.Config, entry_point: str, module: str) -> bool:
     # A plugin has the name it was loaded by: found by itself, or asked for with -p.
     return any(map(config.pluginmanager.hasplugin, (entry_point, module)))
@@ -53,18 +76,25 @@ def _ini_reruns(config: pytest.Config) -> bool:
 
 
 class Companion:
-    """Diagnoses the failures of foreign items, and repairs what they broke."""
+    """Diagnoses the failures of foreign items, and repairs what they broke.
+
+    Args:
+        foreign: The items of other plugins.
+        forked: Those of them that run in a child process.
+    """
 
     def __init__(
         self,
         desk: FailureDesk,
         policies: Mapping[pytest.Item, ItemPolicy],
         foreign: Set[pytest.Item],
+        forked: Set[pytest.Item],
         worker: str,
     ) -> None:
         self._desk = desk
         self._policies = policies
         self._foreign = foreign
+        self._forked = forked
         self._worker = worker
         self._cases: dict[pytest.Item, Case] = {}
         self._pending: dict[pytest.Item, tuple[Incident, Attempt]] = {}
@@ -95,7 +125,46 @@ class Companion:
             incident = self._desk.open(case, report.when or "call", call.excinfo.value)
             if incident is not None:
                 attempt = observe.failed_attempt(case.number, report, incident, self._worker)
+                if incident.decision.retry and item in self._forked:
+                    attempt.reason = _FORKED
                 setattr(report, observe.ATTEMPT, attempt.to_dict())
                 if incident.report.error_type.infrastructure:
                     self._pending[item] = (incident, attempt)
         return report
+
+
+class ForkedParts:
+    """Keeps the failures of subtests in a child of pytest-forked.
+
+    It brings none of their reports home, so that an item would pass whatever its subtests
+    do. Here they fail their item.
+    """
+
+    def __init__(self, forked: Set[pytest.Item]) -> None:
+        self._forked = forked
+        self._nodeids = {item.nodeid for item in forked}
+        self._error: BaseException | None = None
+        self._failed: list[tuple[str, BaseException | None]] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[Any]) -> None:
+        """Remember what a subtest raised; its report does not hold the exception."""
+        self._error = call.excinfo.value if call.excinfo is not None else None
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Remember a subtest that failed; in a child nothing else is published."""
+        if is_subtest(report) and report.failed and report.nodeid in self._nodeids:
+            self._failed.append((observe.failure_text(report), self._error))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Fail an item that passed although a subtest failed."""
+        result = yield
+        if item in self._forked and self._failed:
+            texts, errors = zip(*self._failed, strict=True)
+            if len(errors) == 1:
+                message = f"a subtest failed: {errors[0]}"
+                raise pytest.fail.Exception(message, pytrace=False) from errors[0]
+            # No one's cause may hide the others: they count as the test's own.
+            pytest.fail("\n\n".join(("subtests failed:", *texts)), pytrace=False)
+        return result

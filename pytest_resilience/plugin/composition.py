@@ -15,27 +15,43 @@ from typing import Any
 
 import pytest
 
+from pytest_resilience.browser.meter import SystemMeter
 from pytest_resilience.browser.sessions import SessionRegistry
 from pytest_resilience.config import Settings
 from pytest_resilience.core.aggregation import ERROR_HOOKS, ErrorLog
+from pytest_resilience.core.builtin import builtin_strategies
 from pytest_resilience.core.classifier import BUILTIN_RULES, Rule
+from pytest_resilience.core.deferral import Defer
+from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.exceptions import MarkerError
 from pytest_resilience.plugin.attempts import AttemptLoop, SubtestWatch
-from pytest_resilience.plugin.companion import Companion, is_foreign
+from pytest_resilience.plugin.companion import (
+    Companion,
+    ForkedParts,
+    forked_notice,
+    is_foreign,
+    is_forked,
+)
+from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.desk import FailureDesk
 from pytest_resilience.plugin.environment import BrowserEnvironment
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.fixtures import FixtureKeeper
 from pytest_resilience.plugin.markers import item_policy
+from pytest_resilience.plugin.memory import remembering
+from pytest_resilience.plugin.mending import CommandRetries
 from pytest_resilience.plugin.observe import Recorder, ReportStream
 from pytest_resilience.plugin.session import SessionReport
 from pytest_resilience.plugin.timeouts import TestTimeouts
+from pytest_resilience.plugin.toolbox import all_strategies
 from pytest_resilience.store.spool import Spool, prepare
 
 _WORKER_INPUT = "resilience_session"
 #: In a worker's output: why it runs none of its items.
 _REFUSAL = "resilience_refusal"
+#: In a worker's output: what the user should know of its items.
+_NOTICE = "resilience_notice"
 
 
 class SystemClock:
@@ -89,6 +105,9 @@ class HookedSink:
 def switch_on(config: pytest.Config, settings: Settings) -> None:
     """Compose the session and register its parts."""
     faults = FaultReporter(config)
+    builtin = (*builtin_strategies(SystemClock(), random.Random()), Defer())
+    # Also where no test runs: what a worker refuses is told late.
+    strategies = all_strategies(config, builtin, faults)
     worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker_input is not None:
         session_id = worker_input[_WORKER_INPUT]
@@ -109,9 +128,9 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         register(SpoolCloser(spool), "resilience-spool")
     if controls:
         register(ReportStream(recorder), "resilience-stream")
-        register(WorkerInput(session_id), "resilience-worker-input")
+        register(WorkerInput(session_id, faults), "resilience-worker-input")
     else:
-        half = _running_half(config, settings, sink, recorder, faults, worker)
+        half = _running_half(config, settings, sink, recorder, faults, worker, strategies)
         register(half, "resilience-running")
 
 
@@ -143,11 +162,26 @@ def _running_half(
     recorder: Recorder,
     faults: FaultReporter,
     worker: str,
+    strategies: tuple[RecoveryStrategy, ...],
 ) -> RunningHalf:
     keeper = FixtureKeeper()
     registry = SessionRegistry(hang_timeout_s=settings.hang_timeout or None)
-    environment = BrowserEnvironment(registry, keeper)
+    deferrals = Deferrals(owns_order=worker == "main")
+    environment = BrowserEnvironment(
+        registry,
+        keeper,
+        deferrals,
+        reset=lambda: config.hook.pytest_resilience_reset_environment(config=config),
+    )
     registry.on_created = environment.adopt
+    registry.guard.on_resent = commands = CommandRetries(
+        sink, SystemClock(), guard=faults, worker=worker
+    )
+    if settings.endpoints:
+        from pytest_resilience.browser.endpoints import Endpoints
+
+        registry.guard.endpoints = Endpoints(settings.endpoints)
+    config.pluginmanager.register(deferrals, "resilience-deferrals")
     engine = RecoveryEngine(
         settings,
         clock=SystemClock(),
@@ -156,9 +190,16 @@ def _running_half(
         new_id=lambda: uuid.uuid4().hex,
         rules=_rules(config, faults),
         errors=ErrorLog(ERROR_HOOKS),
+        strategies=strategies,
+        meter=SystemMeter(config.rootpath),
+        memory=remembering(settings.db, settings.timeout_rule),
+        passed=lambda: recorder.passes,
     )
-    desk = FailureDesk(engine, keeper, environment, guard=faults, worker=worker)
-    return RunningHalf(config, settings, registry, keeper, desk, sink, recorder, faults, worker)
+    desk = FailureDesk(engine, keeper, environment, commands, guard=faults, worker=worker)
+    known = tuple(strategy.name for strategy in strategies)
+    return RunningHalf(
+        config, settings, registry, keeper, deferrals, desk, sink, recorder, faults, worker, known
+    )
 
 
 def _rules(config: pytest.Config, faults: FaultReporter) -> tuple[Rule, ...]:
@@ -179,12 +220,15 @@ class RunningHalf:
         settings: Settings,
         registry: SessionRegistry,
         keeper: FixtureKeeper,
+        deferrals: Deferrals,
         desk: FailureDesk,
         sink: HookedSink,
         recorder: Recorder,
         faults: FaultReporter,
         worker: str,
+        strategies: tuple[str, ...],
     ) -> None:
+        self._known = strategies
         self._sink = sink
         self._faults = faults
         self._recorder = recorder
@@ -192,6 +236,7 @@ class RunningHalf:
         self._settings = settings
         self._registry = registry
         self._keeper = keeper
+        self._deferrals = deferrals
         self._desk = desk
         self._worker = worker
         registry.watch()
@@ -200,18 +245,20 @@ class RunningHalf:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Decide everything that can be decided once per item, and register the loop."""
         try:
-            policies = {item: item_policy(item, self._settings) for item in session.items}
+            policies = {
+                item: item_policy(item, self._settings, self._known) for item in session.items
+            }
         except MarkerError as error:
             self._refuse(str(error))
             return
-        foreign = {item for item in session.items if is_foreign(item)}
-        manager = self._config.pluginmanager
+        forked = {item for item in session.items if is_forked(item)}
+        foreign = forked | {item for item in session.items if is_foreign(item)}
         subtests = None
         if any(_may_have_subtests(item) for item in session.items):
             subtests = SubtestWatch(self._desk)
-            manager.register(subtests, "resilience-subtests")
-        manager.register(self._keeper, "resilience-fixtures")
-        manager.register(
+            self._register(subtests, "resilience-subtests")
+        self._register(self._keeper, "resilience-fixtures")
+        self._register(
             AttemptLoop(
                 self._config,
                 desk=self._desk,
@@ -221,6 +268,7 @@ class RunningHalf:
                 timeouts=TestTimeouts(self._config),
                 subtests=subtests,
                 recorder=self._recorder,
+                deferrals=self._deferrals,
                 preflight=self._settings.preflight,
                 worker=self._worker,
             ),
@@ -228,11 +276,29 @@ class RunningHalf:
         )
         if foreign:
             wanted = {item.nodeid for item in foreign}
-            manager.register(ReportStream(self._recorder, wanted), "resilience-stream")
-            manager.register(
-                Companion(self._desk, policies, foreign, self._worker), "resilience-companion"
+            self._register(ReportStream(self._recorder, wanted), "resilience-stream")
+            self._register(
+                Companion(self._desk, policies, foreign, forked, self._worker),
+                "resilience-companion",
             )
+        if forked:
+            self._register(ForkedParts(forked), "resilience-forked-parts")
+            self._tell(forked_notice(len(forked)))
         self._sink.listen()
+
+    def _register(self, part: object, name: str) -> None:
+        manager = self._config.pluginmanager
+        if manager.hasplugin(name):
+            # xdist's --looponfail collects twice in a session: the last items count.
+            manager.unregister(name=name)
+        manager.register(part, name)
+
+    def _tell(self, notice: str) -> None:
+        output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
+        if output is None:
+            self._faults.warn(notice)
+        else:
+            output[_NOTICE] = notice
 
     def _refuse(self, why: str) -> None:
         output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
@@ -280,10 +346,11 @@ class SpoolCloser:
 
 
 class WorkerInput:
-    """Tells xdist's workers which session they belong to, and hears what they refuse."""
+    """Tells xdist's workers which session they belong to, and hears what they have to say."""
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(self, session_id: str, faults: FaultReporter) -> None:
         self._session_id = session_id
+        self._faults = faults
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -292,7 +359,10 @@ class WorkerInput:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """End the session if a worker refused its items."""
-        refusal = getattr(node, "workeroutput", {}).get(_REFUSAL)
+        """Pass on a worker's notice; end the session if it refused its items."""
+        output = getattr(node, "workeroutput", {})
+        if _NOTICE in output:
+            self._faults.warn(output[_NOTICE])
+        refusal = output.get(_REFUSAL)
         if refusal is not None:
             raise pytest.UsageError(refusal)

@@ -16,6 +16,7 @@ from pytest_resilience.engine import Incident, ItemHistory, RecoveryEngine
 from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.environment import BrowserEnvironment, Scene
 from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, requests
+from pytest_resilience.plugin.mending import CommandRetries
 
 #: Failed set-ups in a row after which a fixture is given up: pytest then replays its
 #: failure to every item that needs it, instead of spending more set-ups on it.
@@ -34,15 +35,30 @@ class Case:
 
     Attributes:
         ihook: The item's hooks.
+        last: Report of the failure for which the item was deferred, None if it was not.
+        nextitem: Item that runs after this one, None for the last.
         number: Number of the attempt that runs, from 1.
         mark: Where the stream of WebDriver commands stood when the attempt began.
         superseded: Attempts already superseded.
         failures: What was diagnosed and tried so far, None if nothing failed yet.
-        preflight: What was found dead and replaced before the first attempt, None if
-            nothing was.
+        was_deferred: Whether the item has been put behind all others.
+        mended: What was repaired without spending an attempt: a session found dead before the
+            first one, a command that was lost; None if nothing was.
     """
 
-    __slots__ = ("failures", "ihook", "item", "mark", "number", "policy", "preflight", "superseded")
+    __slots__ = (
+        "failures",
+        "ihook",
+        "item",
+        "last",
+        "mark",
+        "mended",
+        "nextitem",
+        "number",
+        "policy",
+        "superseded",
+        "was_deferred",
+    )
 
     def __init__(self, item: Any, policy: ItemPolicy, ihook: Any = None) -> None:
         self.item = item
@@ -52,7 +68,10 @@ class Case:
         self.mark = 0
         self.superseded: list[Attempt] = []
         self.failures: ItemHistory | None = None
-        self.preflight: Attempt | None = None
+        self.was_deferred = False
+        self.nextitem: Any = None
+        self.last: Any = None
+        self.mended: Attempt | None = None
 
     @property
     def history(self) -> ItemHistory:
@@ -70,10 +89,13 @@ class FailureDesk:
         engine: RecoveryEngine,
         keeper: FixtureKeeper,
         environment: BrowserEnvironment,
+        commands: CommandRetries,
         *,
         guard: Callable[[Exception], None],
         worker: str,
     ) -> None:
+        #: Hears of commands that are sent again; is told which item runs.
+        self.commands = commands
         self._engine = engine
         self._keeper = keeper
         self._environment = environment
@@ -89,13 +111,19 @@ class FailureDesk:
         Returns None if the plugin itself failed; the failure is then final.
         """
         try:
+            self._environment.deferrals.case = case
             scene = self._environment.examine(case.mark, case.item, error)
             fixturedef = next(iter(scene.failed_fixtures), None)
             chain = observe.exception_chain(error)
             failure = self._failure(case, phase, chain, scene, fixturedef)
             hopeless = self._count_failed_setup(fixturedef)
             incident = self._engine.diagnose(
-                failure, scene.evidence, case.policy, case.history, hopeless=hopeless
+                failure,
+                scene.evidence,
+                case.policy,
+                case.history,
+                hopeless=hopeless,
+                environment=self._environment,
             )
             again = incident.report.error_type.infrastructure or incident.diagnosis.transient
             self._settle(case, survived=not again)
@@ -115,12 +143,14 @@ class FailureDesk:
                 return
             scene = self._environment.examine(case.mark, case.item)
             failure = self._failure(case, "setup", _FOUND_DEAD, scene, None)
-            incident = self._engine.diagnose(failure, scene.evidence, case.policy, case.history)
+            incident = self._engine.diagnose(
+                failure, scene.evidence, case.policy, case.history, environment=self._environment
+            )
             if incident.decision.retry and incident.report.error_type.infrastructure:
                 attempt = observe.attempt_of(incident, self._worker)
                 attempt.reason = "found dead before the test began, and replaced"
                 self.recover(case, incident, attempt)
-                case.preflight = attempt
+                case.mended = attempt
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)
 
@@ -136,9 +166,18 @@ class FailureDesk:
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)
 
+    def underway(self, case: Case) -> None:
+        """An attempt after a failure has been set up."""
+        self._engine.underway(case.history)
+
+    def resume(self, case: Case) -> None:
+        """The next attempt of a deferred item begins."""
+        self._engine.resume(case.history)
+
     def close(self, case: Case, *, passed: bool) -> None:
         """The item has its verdict; settle its last recovery and leave nothing broken behind."""
         try:
+            self._environment.restore_timeouts()
             if passed:
                 self._settle(case, survived=True)
             elif self._infrastructure(case):

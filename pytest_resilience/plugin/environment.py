@@ -6,12 +6,16 @@ only those that own one, with everything built on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.core.evidence import ERROR, Evidence, ProbeResult
+from pytest_resilience.plugin.connections import libraries
+from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, requests
+from pytest_resilience.plugin.observe import exception_chain
+from pytest_resilience.plugin.repairs import Repairs
 
 if TYPE_CHECKING:
     import pytest
@@ -29,7 +33,11 @@ class Scene:
         session: The session the failure concerns: the first broken one, else the one
             used last; None if the attempt used no browser.
         evidence: What probes said of that session.
-        broken: All sessions that cannot be used any more.
+        sessions: All sessions the attempt used, or whose fixture the item requests, the one
+            used last first.
+        evidence_of: What probes said of each of them.
+        broken: Those that cannot be used any more.
+        libraries: Database libraries that raised what the attempt raised.
         failed_fixtures: Fixtures whose set-up was what failed.
         failed_start: The browser that could not be started in the attempt, None if all were.
     """
@@ -37,7 +45,10 @@ class Scene:
     mark: int
     session: DriverSession | None = None
     evidence: Evidence = field(default_factory=Evidence)
+    sessions: list[DriverSession] = field(default_factory=list)
+    evidence_of: dict[DriverSession, Evidence] = field(default_factory=dict)
     broken: list[DriverSession] = field(default_factory=list)
+    libraries: frozenset[str] = frozenset()
     failed_fixtures: list[FixtureDef] = field(default_factory=list)
     failed_start: FailedStart | None = None
 
@@ -50,6 +61,7 @@ class Scene:
                 "browser": self.session.browser,
                 "endpoint": self.session.endpoint,
                 "remote": self.session.remote,
+                "environment": _surroundings(self.session),
             }
         if self.failed_start is not None:
             start = self.failed_start
@@ -69,17 +81,26 @@ class Owner:
     setup: int
 
 
-class BrowserEnvironment:
-    """Examines the sessions of an attempt, and replaces the broken ones."""
+class BrowserEnvironment(Repairs):
+    """Examines the sessions of an attempt, and replaces the broken ones.
 
-    def __init__(self, registry: SessionRegistry, keeper: FixtureKeeper) -> None:
-        self._registry = registry
+    Args:
+        reset: The user's own reset of what is not ours.
+    """
+
+    def __init__(
+        self,
+        registry: SessionRegistry,
+        keeper: FixtureKeeper,
+        deferrals: Deferrals,
+        *,
+        reset: Callable[[], object] = lambda: None,
+    ) -> None:
+        super().__init__(registry, keeper, Scene(0), reset)
         #: Returns the point in the stream of WebDriver commands at which we are.
         self.mark = registry.mark
-        self._keeper = keeper
-        self._scene = Scene(0)
-        #: What teardowns of replaced fixtures raised; noise, shown in the report.
-        self.noise: list[str] = []
+        #: Where items wait that are run again at the end.
+        self.deferrals = deferrals
 
     def adopt(self, session: DriverSession) -> None:
         """Note which fixture is creating `session`."""
@@ -118,12 +139,14 @@ class BrowserEnvironment:
         scene = Scene(mark)
         if error is not None:
             scene.failed_fixtures = self._keeper.failed_with(error)
-        sessions = self._concerned(mark, item)
-        if sessions:
+            scene.libraries = libraries(exception_chain(error))
+        scene.sessions = self._concerned(mark, item)
+        if scene.sessions:
             from pytest_resilience.browser import probes
 
-            for session in sessions:
+            for session in scene.sessions:
                 evidence = Evidence(_whole(probes.probe(session)))
+                scene.evidence_of[session] = evidence
                 if probes.broken(evidence):
                     if not scene.broken:
                         scene.session, scene.evidence = session, evidence
@@ -162,14 +185,15 @@ class BrowserEnvironment:
             and self._keeper.is_alive(owner.fixturedef)
         )
 
-    def restart_browsers(self, *, with_driver: bool) -> bool:
-        """Replace the broken sessions of the last scene; see `core.ports.Environment`.
+    def may_defer(self) -> bool:
+        """See `core.ports.Environment`."""
+        return self.deferrals.possible()
 
-        A local driver serves one session, so its process goes with the session whether
-        or not that is asked for.
-        """
-        replaced = [self._replace(session) for session in self._scene.broken]
-        return all(replaced)
+    def defer(self) -> bool:
+        """See `core.ports.Environment`."""
+        # What is broken must not wait for the end: others may need the same browser.
+        self.restart_browsers(with_driver=True)
+        return self.deferrals.defer()
 
     def drop_failed_fixtures(self, item: pytest.Item) -> None:
         """Let those fixtures of `item` whose set-up failed be set up again."""
@@ -178,28 +202,18 @@ class BrowserEnvironment:
                 self._finish(fixturedef)
         self._registry.reap_failed_starts()
 
-    def _replace(self, session: DriverSession) -> bool:
-        replaced_before = session.discarded
-        # The processes go first, so that teardowns which still talk to them fail at once.
-        self._registry.discard(session)
-        owner: Owner | None = session.owner
-        if owner is not None and not replaced_before:
-            if self._keeper.setups(owner.fixturedef) == owner.setup:
-                self._finish(owner.fixturedef)
-            return True
-        # Nobody makes a new one: no fixture owns it, or the one that did handed out an
-        # object that is kept elsewhere.
-        if session.created_mark >= self._scene.mark or session.driver is None:
-            # Made by the attempt itself: the next one makes its own.
-            return True
-        reborn = self._registry.rebirth(session)
-        if reborn is not None:
-            reborn.owner = None
-        return reborn is not None
 
-    def _finish(self, fixturedef: FixtureDef) -> None:
-        for error in self._keeper.finish(fixturedef):
-            self.noise.append(f"{type(error).__name__}: {error}")
+def _surroundings(session: DriverSession) -> str:
+    """Return what lessons of `session` hold for: browser, major version, system and place."""
+    granted = session.capabilities
+    version = str(granted.get("browserVersion") or granted.get("version") or "")
+    parts = (
+        session.browser,
+        version.partition(".")[0],
+        str(granted.get("platformName") or "").lower(),
+        "grid" if session.remote else "local",
+    )
+    return " ".join(part for part in parts if part)
 
 
 def _whole(results: Iterator[ProbeResult]) -> Iterator[ProbeResult]:

@@ -69,6 +69,20 @@ class FixtureKeeper:
         """Return the fixtures whose set-up raised `error`, first the one set up first."""
         return [fixturedef for fixturedef, raised in self.failed() if raised is error]
 
+    def values(self) -> Iterator[tuple[FixtureDef, Any]]:
+        """Yield every fixture that is set up, with its value."""
+        for fixturedef in self._requests:
+            if fixturedef.cached_result is not None and self.is_alive(fixturedef):
+                yield fixturedef, fixturedef.cached_result[0]
+
+    def finish_dependants(self, fixturedef: FixtureDef) -> list[BaseException]:
+        """Tear down everything built on `fixturedef`, not itself; return what teardowns raised."""
+        errors: list[BaseException] = []
+        for dependant in reversed(_dependants(fixturedef)):
+            if dependant.cached_result is not None:
+                errors += self.finish(dependant)
+        return errors
+
     def finish(self, fixturedef: FixtureDef) -> list[BaseException]:
         """Tear `fixturedef` down, after everything built on it; return what teardowns raised.
 
@@ -126,6 +140,14 @@ def shared_node(item: Any) -> Any:
         if error is not None and node is not item:
             return node.parent
     return item.parent
+
+
+def _dependants(fixturedef: FixtureDef) -> list[FixtureDef]:
+    """Return the fixtures that are finished with `fixturedef`, first the one set up first."""
+    # Those are what pytest, and we, register for it: their bound method `finish`.
+    finishes = (getattr(finalizer, "func", None) for finalizer in fixturedef._finalizers)
+    owners = (getattr(finish, "__self__", None) for finish in finishes)
+    return [o for o in dict.fromkeys(owners) if isinstance(o, pytest.FixtureDef)]
 
 
 def _exception_of(cached_error: Any) -> BaseException:

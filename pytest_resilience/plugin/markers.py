@@ -7,6 +7,7 @@ and the valid ones, before any test runs.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,23 +16,27 @@ from pytest_resilience.config import ItemPolicy, Settings, check, nearest
 from pytest_resilience.exceptions import ConfigurationError, MarkerError
 
 REGISTRATIONS = (
-    "resilience(retry=..., max_attempts=..., max_level=...): how failures of this test are "
-    "retried; see the options of the same names.",
+    "resilience(retry=..., max_attempts=..., max_level=..., strategies=[...]): how failures of "
+    "this test are retried; see the options of the same names. strategies: the only recoveries "
+    "it allows.",
     "no_resilience: never retry this test; its failures are still diagnosed.",
 )
 
-_ARGUMENTS = ("retry", "max_attempts", "max_level")
+_ARGUMENTS = ("retry", "max_attempts", "max_level", "strategies")
 
 
-def item_policy(item: pytest.Item, settings: Settings) -> ItemPolicy:
+def item_policy(item: pytest.Item, settings: Settings, known: Sequence[str]) -> ItemPolicy:
     """Return the policy of `item`: the settings, changed by its markers, nearest last.
+
+    Args:
+        known: Names of all strategies there are.
 
     Raises:
         MarkerError: A marker was given wrong arguments.
     """
     policy = ItemPolicy.of(settings)
     for marker in reversed(list(item.iter_markers("resilience"))):
-        policy = dataclasses.replace(policy, **_arguments(item, marker))
+        policy = dataclasses.replace(policy, **_arguments(item, marker, known))
     for marker in item.iter_markers("no_resilience"):
         if marker.args or marker.kwargs:
             raise MarkerError(f"{item.nodeid}: marker no_resilience takes no arguments.")
@@ -39,14 +44,30 @@ def item_policy(item: pytest.Item, settings: Settings) -> ItemPolicy:
     return policy
 
 
-def _arguments(item: pytest.Item, marker: pytest.Mark) -> dict[str, Any]:
+def _arguments(item: pytest.Item, marker: pytest.Mark, known: Sequence[str]) -> dict[str, Any]:
     valid = ", ".join(_ARGUMENTS)
     if marker.args:
         raise MarkerError(
             f"{item.nodeid}: marker resilience takes keyword arguments only ({valid}); "
             f"got {marker.args[0]!r}."
         )
-    return {name: _checked(item, name, value, valid) for name, value in marker.kwargs.items()}
+    return {
+        name: _strategies(item, value, known)
+        if name == "strategies"
+        else _checked(item, name, value, valid)
+        for name, value in marker.kwargs.items()
+    }
+
+
+def _strategies(item: pytest.Item, value: Any, known: Sequence[str]) -> tuple[str, ...]:
+    source, valid = f"{item.nodeid}: marker resilience(strategies=...)", ", ".join(known)
+    if not isinstance(value, list | tuple) or not value:
+        raise MarkerError(f"{source}: {value!r} is not valid; expected a list of: {valid}.")
+    for name in value:
+        if name not in known:
+            hint = nearest(str(name), known)
+            raise MarkerError(f"{source}: unknown strategy {name!r}; valid ones: {valid}.{hint}")
+    return tuple(value)
 
 
 def _checked(item: pytest.Item, name: str, value: Any, valid: str) -> Any:

@@ -144,7 +144,15 @@ def attempt_of(incident: Incident, worker: str) -> Attempt:
         reason=incident.decision.reason,
         browser=found.context.browser,
         root_error_id=incident.root_error_id,
+        chosen=incident.choice.reason if incident.choice is not None else "",
+        candidates=_candidates(incident),
     )
+
+
+def _candidates(incident: Incident) -> tuple[dict[str, Any], ...]:
+    if incident.choice is None:
+        return ()
+    return tuple(candidate.to_dict() for candidate in incident.choice.candidates)
 
 
 class Recorder:
@@ -166,6 +174,8 @@ class Recorder:
         self._emit_many = sink.emit_many if sink is not None else None
         self._on_result = on_result
         self._on_superseded = on_superseded
+        #: Items that simply passed so far.
+        self.passes = 0
 
     def superseded(self, report: pytest.TestReport, number: int, worker: str) -> Attempt:
         """Take in attempt `number` of an item, which is run again."""
@@ -207,6 +217,7 @@ class Recorder:
 
         Does what `settled` does, in fewer calls, and records what is not default alone.
         """
+        self.passes += 1
         setup, call, teardown = reports
         started_us, seconds = int(setup.start * 1e6), teardown.stop - setup.start
         busy_s = setup.duration + call.duration + teardown.duration

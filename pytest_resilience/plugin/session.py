@@ -23,6 +23,7 @@ from pytest_resilience.exceptions import (
     HistoryDamagedError,
     RecordsUnreadableError,
     ResilienceError,
+    StoreError,
 )
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.observe import RECOVERED
@@ -233,6 +234,9 @@ class SessionReport:
                     f"{merged.bad} records of killed runs are unreadable; kept as *.jsonl.damaged"
                 )
                 self._faults.warn(str(RecordsUnreadableError(text)))
+            if merged.snapshot_error:
+                text = f"the next run will not know what this one learned: {merged.snapshot_error}"
+                self._faults.warn(str(StoreError(text)))
             if self._settings.db.exists():
                 summary.artifacts["history"] = self._shown(self._settings.db)
         except ResilienceError as error:

@@ -243,6 +243,8 @@ def _attempt(attempt: Attempt, limit: int) -> dict[str, Any]:
         "level": f"level {level}, {_level_name(level)}" if level else "",
         "recovery": seconds(attempt.recovery_s) if attempt.strategy else "",
         "reason": clip(clean(attempt.reason), 1000),
+        "chosen": clip(clean(attempt.chosen), 500) if attempt.strategy else "",
+        "candidates": [_candidate(weighed) for weighed in attempt.candidates[:20]],
         "traceback": clip(clean(attempt.traceback), limit),
     }
 
@@ -252,6 +254,21 @@ def _level_name(level: int) -> str:
         return ProgressiveRecoveryLevel(level).name.lower()
     except ValueError:
         return "unknown"
+
+
+def _candidate(weighed: Mapping[str, Any]) -> dict[str, str]:
+    def number(name: str, digits: int) -> str:
+        value = weighed.get(name)
+        return f"{value:.{digits}f}" if isinstance(value, int | float) else ""
+
+    return {
+        "strategy": clip(clean(str(weighed.get("strategy", ""))), 100),
+        "p": number("p", 2),
+        "cost": number("cost_s", 1),
+        "index": number("index", 1),
+        "samples": number("samples", 0),
+        "score": number("score", 2),
+    }
 
 
 def _probe(probe: Mapping[str, Any]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_resilience.browser import answers, probes
+from pytest_resilience.browser import answers, hangs, probes
 from pytest_resilience.browser.sessions import DriverSession
 from pytest_resilience.browser.wire import Reply, Wire
 from pytest_resilience.core.evidence import Evidence, ProbeResult
@@ -132,6 +133,8 @@ def test_what_cannot_be_asked_is_an_error_and_raises_nothing(url: str) -> None:
     [
         (grid_of(NODE_UP), "mine", "ok"),
         (grid_of(NODE_DRAINING, NODE_UP), "mine", "ok"),
+        (grid_of(NODE_DRAINING), "mine", "ok"),
+        (grid_of(NODE_DRAINING), None, "empty"),
         (grid_of(NODE_FULL), "mine", "dead"),
         (grid_of(NODE_DOWN), "mine", "empty"),
         (grid_of(), "mine", "empty"),
@@ -142,8 +145,8 @@ def test_what_cannot_be_asked_is_an_error_and_raises_nothing(url: str) -> None:
         (Reply("ok", 503, "down for repair"), "mine", "error"),
     ],
     ids=[
-        "has-session", "drains", "lost-session", "down", "no-nodes", "free", "full", "bare-driver",
-        "refused", "unavailable",
+        "has-session", "drains", "all-drain", "no-new-ones", "lost-session", "down", "no-nodes",
+        "free", "full", "bare-driver", "refused", "unavailable",
     ],
 )  # fmt: skip
 def test_a_grid_tells_whether_it_still_has_the_session(
@@ -195,9 +198,13 @@ def test_a_page_that_crashed_in_between_says_so() -> None:
         ("invalid session id", 404, "", "dead"),
         ("unknown error", 500, "disconnected: not connected to DevTools", "dead"),
         ("unknown error", 500, "Failed to decode response from marionette", "dead"),
+        ("unknown error", 500, "Connection error (GET http://localhost:1/session/1)", "refused"),
+        ("unknown error", 500, "Failed to execute request (POST http://n:1/session/1)", "refused"),
+        ("unknown error", 500, "Unable to execute request for an existing session: Connection "
+         "error (GET http://n:1/session/1)", "refused"),
         ("unknown error", 500, "something new", "error"),
     ],
-)
+)  # fmt: skip
 def test_a_session_tells_how_it_is(error: str, status: int, message: str, answer: str) -> None:
     reply = Reply("ok", status, {}, error=error, detail=message)
     assert answers.session_answer(reply)[0] == answer
@@ -216,6 +223,7 @@ def test_a_session_tells_how_it_is(error: str, status: int, message: str, answer
         ("session", "crashed", True, False),
         ("session", "dead", True, False),
         ("session", "silent", True, False),
+        ("session", "refused", True, False),
         ("session", "error", False, False),
         ("grid", "dead", True, False),
         ("grid", "busy", False, False),
@@ -274,3 +282,68 @@ def test_a_window_closed_among_others_is_no_end(server: Server) -> None:
     session.begin("close", 1, 0.0)
     session.answered("close", {}, {"value": ["another"]})
     assert not session.closed_by_test
+
+
+@pytest.mark.parametrize(
+    ("session_id", "nodes", "answer"),
+    [
+        ("mine", [NODE_UP], "ok"),
+        ("mine", [NODE_DRAINING], "ok"),
+        ("mine", [NODE_FULL], "dead"),
+        ("mine", [], "empty"),
+        ("", [NODE_FULL], "ok"),
+        ("", [], "ok"),
+    ],
+    ids=["has-session", "drains", "lost-session", "no-nodes", "queues", "queues-for-a-new-node"],
+)
+def test_while_a_command_hangs_a_grid_is_to_blame_for_sessions_it_lost(
+    server: Server, session_id: str, nodes: list[object], answer: str
+) -> None:
+    """Not for a request that waits: a node may yet come for it."""
+    server.answers["/status"] = (200, json.dumps({"value": {"nodes": nodes}}).encode())
+    session = remote_session(server.url)
+    session.session_id = session_id
+    evidence = hangs.examine(session)
+    assert evidence.answer("grid") == answer
+    cause = hangs.cause_of(evidence, frozenset({"grid"}))
+    assert (cause is not None) == (answer != "ok")
+
+
+@pytest.mark.parametrize(
+    ("address", "holder", "told"),
+    [
+        ("http://n:5555", "mine", ("node", "refused")),
+        ("http://localhost:1234", "mine", ("driver_status", "refused")),
+        ("http://n:5555", "other", None),
+    ],
+    ids=["node", "driver", "nobody-has-it"],
+)
+def test_who_refused_a_session_is_told_by_its_address(
+    address: str, holder: str, told: tuple[str, str] | None
+) -> None:
+    """A hub that is a node as well words both in the same way."""
+    node = {"uri": "http://n:5555", "slots": [{"session": {"sessionId": holder}}]}
+    refused = (
+        "Unable to execute request for an existing session: "
+        f"Connection error (GET {address}/session/mine/alert/text)"
+    )
+    found = answers.refuser(Reply("ok", 200, {"nodes": [node]}), "mine", refused)
+    assert (None if found is None else found[:2]) == told
+
+
+@pytest.mark.parametrize("value", [None, [], {"nodes": None}, {"message": "no grid"}])
+def test_who_is_no_grid_does_not_tell_who_refused(value: object) -> None:
+    refused = "Connection error (GET http://localhost:1/session/mine)"
+    assert answers.refuser(Reply("ok", 200, value), "mine", refused) is None
+
+
+def test_a_grid_that_is_refused_by_a_driver_says_so(server: Server) -> None:
+    nodes = [{**NODE_UP, "uri": "http://n:5555"}]
+    server.answers["/status"] = (200, json.dumps({"value": {"nodes": nodes}}).encode())
+    refused = {"error": "unknown error", "message": "Connection error (GET http://localhost:1/x)"}
+    server.answers["/session/mine/alert/text"] = (500, json.dumps({"value": refused}).encode())
+    evidence = Evidence(probes.probe(remote_session(server.url)))
+    assert [(r.probe, r.answer) for r in evidence] == [
+        ("grid", "ok"), ("session", "refused"), ("driver_status", "refused")
+    ]  # fmt: skip
+    assert probes.broken(evidence)

@@ -120,6 +120,15 @@
       make("td", {}, probe.probe), make("td", {}, make("strong", {}, probe.answer)),
       make("td", { class: "long" }, probe.detail), make("td", { class: "num" }, probe.cost))))));
 
+  const weighed = (candidates) => make("details", { class: "trace" },
+    make("summary", {}, "Weighed"), make("div", { class: "scroll" }, make("table", {},
+      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Strategy"),
+        ...["Probability", "Cost, s", "Seconds per cure", "Samples", "Score"]
+          .map((name) => make("th", { scope: "col", class: "num" }, name)))),
+      make("tbody", {}, ...candidates.map((c) => make("tr", {}, make("td", {}, c.strategy),
+        ...[c.p, c.cost, c.index, c.samples, c.score]
+          .map((value) => make("td", { class: "num" }, value || ""))))))));
+
   const diagnosis = (a) => [
     a.infrastructure ? "infrastructure" : "not infrastructure",
     a.severity && `severity ${a.severity}`, a.rule && `rule ${a.rule}`,
@@ -149,7 +158,8 @@
     if (!a.strategy) return [item];
     return [item, make("li", { class: "step recovery" }, make("p", { class: "what" },
       make("strong", {}, a.strategy), " ",
-      make("span", { class: "meta" }, [a.level, a.recovery].filter(Boolean).join(" · "))))];
+      make("span", { class: "meta" }, [a.level, a.recovery].filter(Boolean).join(" · "))),
+    a.chosen ? make("p", {}, a.chosen) : "", a.candidates ? weighed(a.candidates) : "")];
   };
 
   const asText = (test) => [
