@@ -33,6 +33,7 @@ from typing import Any
 import psutil
 
 from benchmarks.machine import described
+from pytest_resilience.store.history import History
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {
@@ -93,7 +94,8 @@ def plan(events: int, seed: int) -> dict[int, str]:
     """Return which test meets which fault."""
     chance = random.Random(seed)
     kinds = [kind for kind, count in MIX.items() for _ in range(count)]
-    faults = (kinds * (events // len(kinds) + 1))[:events]
+    faults = kinds * (events // len(kinds))
+    faults += chance.sample(kinds, events - len(faults))
     chance.shuffle(faults)
     numbers = sorted(chance.sample(range(1, events * TESTS_PER_EVENT), events))
     return dict(zip(numbers, faults, strict=True))
@@ -127,7 +129,11 @@ def run(faults: dict[int, str], tests: int, history: Path, policy: str, *, every
         )
         wall_s, cpu_s = time.monotonic() - begun, _worked() - worked
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
-        return Run(wall_s, cpu_s, summary["counts"], summary["details"].get("recoveries", []))
+        records = History(history).read(
+            "SELECT r.* FROM recovery_performance r JOIN sessions s USING (sid)"
+            " WHERE s.started_us = (SELECT max(started_us) FROM sessions)"
+        )
+        return Run(wall_s, cpu_s, summary["counts"], records)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

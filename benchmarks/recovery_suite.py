@@ -4,10 +4,12 @@ Copied beside `lab.py` and run there. The plan (``PLAN``, JSON: test number to f
 which test meets which fault in its first attempt; the tests between them meet none.
 """
 
+import contextlib
 import functools
 import http.server
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -27,12 +29,30 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Takes its connections with it when it goes: a browser keeps some in reserve."""
+
+    def __init__(self, *arguments: object, **more: object) -> None:
+        self.taken: list[socket.socket] = []
+        super().__init__(*arguments, **more)
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:
+        self.taken.append(request)
+        super().process_request(request, client_address)
+
+    def server_close(self) -> None:
+        super().server_close()
+        for connection in self.taken:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
 class Pages:
     """The server of the pages, which can go away and come back."""
 
     def __init__(self) -> None:
         handler = functools.partial(Quiet, directory=str(lab.HERE / "pages"))
-        self._make = functools.partial(http.server.ThreadingHTTPServer, RequestHandlerClass=handler)
+        self._make = functools.partial(Server, RequestHandlerClass=handler)
         self._server = self._make(("127.0.0.1", 0))
         self._address = self._server.server_address
         self.url = f"http://127.0.0.1:{self._address[1]}/index.html"

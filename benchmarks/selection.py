@@ -90,8 +90,8 @@ WORLD = World(
         Kind("blip", 0.25, _one(*_BLIP)),
         Kind("exhausted", 0.06, _one(0.05, 0.05, 0.05, 0.90, 0.95)),
         Kind("stale", 0.15, _one(0.40, 0.90, 0.90, 0.92, 0.95)),
-        Kind("wedged", 0.04, _one(0.02, 0.02, 0.10, 0.92, 0.96)),
-        Kind("grid_down", 0.05, _one(0.005, 0.03, 0.03, 0.03, 0.05), recoverable=False),
+        Kind("wedged", 0.05, _one(0.02, 0.02, 0.10, 0.92, 0.96)),
+        Kind("grid_down", 0.04, _one(0.0, 0.0, 0.0, 0.0, 0.0), recoverable=False),
         # Two causes under one message: what failed tells which of them it is.
         Kind("timeout", 0.20, ((0.6, _BLIP), (0.4, _CRASH))),
     )

@@ -40,7 +40,6 @@ ENVIRONMENTS = tuple(f"{b} {v} linux local" for b in ("chrome", "firefox") for v
 MERGES, READS = 5, 50
 
 
-
 def _drawn(what: str, most: int) -> str:
     """Return SQL for a number below `most`, drawn from a hash of row, column and seed."""
     return f"(hash(i, '{what}', {SEED}) % {most})::BIGINT"
@@ -156,9 +155,7 @@ def measure_start(path: Path) -> None:
         "from pytest_resilience.store import snapshot; b = time.perf_counter();"
         "snapshot.read(Path(sys.argv[1])); print(b - a, time.perf_counter() - b)"
     )
-    fresh = [
-        [float(part) for part in _run(code, path).split()] for _ in range(MERGES)
-    ]
+    fresh = [[float(part) for part in _run(code, path).split()] for _ in range(MERGES)]
     imports, reads = (statistics.median(column) * 1e3 for column in zip(*fresh, strict=True))
     print(f"           in a new process: import {imports:.1f} ms, read {reads:.1f} ms")
 
@@ -180,7 +177,9 @@ def measure_merges(history: History, folder: Path, new_events: int) -> None:
         assert _count(history) - before == new_events // 5
     for label, times in (("merge", merges), ("its CPU", cpu), ("raw insert", raws)):
         every = " ".join(f"{seconds:.3f}" for seconds in times)
-        print(f"{label:10} {new_events:,} events: median {statistics.median(times):.3f} s ({every})")
+        print(
+            f"{label:10} {new_events:,} events: median {statistics.median(times):.3f} s ({every})"
+        )
     ratio = statistics.median(merges) / statistics.median(raws)
     print(f"ratio      merge / raw insert of the same rows: {ratio:.1f}")
 

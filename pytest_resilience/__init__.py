@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pytest_resilience.core.levels import ProgressiveRecoveryLevel
     from pytest_resilience.core.strategies import RecoveryStrategy, add_custom_strategy
     from pytest_resilience.exceptions import ResilienceError
+    from pytest_resilience.store.metrics import get_performance_metrics
+    from pytest_resilience.store.recommendations import get_strategy_recommendations
 
 _HOMES = {
     "Diagnosis": "core.classifier",
@@ -40,6 +42,8 @@ _HOMES = {
     "Rule": "core.classifier",
     "Verdict": "core.failures",
     "add_custom_strategy": "core.strategies",
+    "get_performance_metrics": "store.metrics",
+    "get_strategy_recommendations": "store.recommendations",
     "register_error_hook": "core.aggregation",
 }
 
@@ -56,6 +60,8 @@ __all__ = [
     "Rule",
     "Verdict",
     "add_custom_strategy",
+    "get_performance_metrics",
+    "get_strategy_recommendations",
     "register_error_hook",
 ]
 

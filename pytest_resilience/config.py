@@ -8,6 +8,7 @@ Precedence: command line > environment > ini file > default.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -367,12 +368,16 @@ def _int(option: Option, raw: Any) -> int:
 def _urls(_option: Option, raw: Any) -> tuple[str, ...]:
     given = raw.split(",") if isinstance(raw, str) else raw
     urls = tuple(url for text in given if (url := str(text).strip()))
-    for url in urls:
-        parts = urlsplit(url)
-        # The port is checked by being asked for.
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-            raise ValueError(url)
+    if not urls or not all(map(_is_url, urls)):
+        raise ValueError(raw)
     return urls
+
+
+def _is_url(text: str) -> bool:
+    parts = urlsplit(text)
+    # A port that is none is told by the attempt to read it.
+    named = bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", text)
+    return named and parts.scheme in ("http", "https")
 
 
 def _path(_option: Option, raw: Any) -> Path:

@@ -39,6 +39,7 @@ class Incident:
         record: The measured recovery, None until it ran and after it was settled.
         measured: The machine before and after the recovery; see `ports.Meter`.
         recovered_at: Moment of the clock at which the recovery ended.
+        cost_s: Seconds until it was known whether the recovery cured; 0 before.
         rebuilt_s: Seconds from there until the next attempt was set up, None if it was not.
         root_error_id: The error that explains this one; its own id if none does.
     """
@@ -53,6 +54,7 @@ class Incident:
     measured: tuple[Mapping[str, float], Mapping[str, float]] = ({}, {})
     recovered_at: float = 0.0
     rebuilt_s: float | None = None
+    cost_s: float = 0.0
     root_error_id: str = ""
 
 
@@ -158,6 +160,8 @@ class RecoveryEngine:
         self.errors.add(report)
         incident.root_error_id = self.errors.root_of(report.error_id).error_id
         self._sink.emit(events.ERROR, _error_payload(incident))
+        if diagnosis.error_type.infrastructure and not incident.decision.retry:
+            self._sink.emit(events.ESCALATION, _escalation(incident, history))
         return incident
 
     def recover(self, incident: Incident, environment: Environment) -> None:
@@ -240,6 +244,7 @@ class RecoveryEngine:
             lost_s = incident.rebuilt_s
         surcharge_s = incident.strategy.surcharge_s if incident.strategy is not None else 0.0
         record.cost_s = record.execution_time + lost_s + surcharge_s
+        incident.cost_s = record.cost_s
         record.impact_score = impact(
             before, after, record.execution_time, record.affected_tasks, record.recovered_tasks
         )
@@ -320,6 +325,23 @@ class _NoChance:
 
     def random(self) -> float:
         return 0.999
+
+
+def _escalation(incident: Incident, history: ItemHistory) -> dict[str, Any]:
+    tried = [
+        {"strategy": i.strategy.name, "level": int(i.strategy.level), "cost_s": i.cost_s}
+        for i in history.incidents
+        if i.strategy is not None and not i.report.retry_successful
+    ]
+    return {
+        "error_id": incident.report.error_id,
+        "nodeid": incident.report.context.nodeid,
+        "error_type": incident.report.error_type.label,
+        "reason": incident.decision.reason,
+        "tried": tried,
+        "cost_s": sum(step["cost_s"] for step in tried),
+        "candidates": _candidates(incident.choice),
+    }
 
 
 def _candidates(choice: Choice | None) -> list[dict[str, Any]]:

@@ -5,8 +5,10 @@ Invariant: a double does nothing on its own account; whatever it answers, a test
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from pytest_resilience.core.ports import Environment
 
 
 class FakeClock:
@@ -44,7 +46,13 @@ class ListSink:
 
 
 class FakeEnvironment:
-    """Browsers whose restart takes `seconds` of `clock` and then answers, or raises, `answer`."""
+    """Surroundings that answer what they are told to, and otherwise that nothing is so.
+
+    Args:
+        answer: What a restart of browsers answers, or raises.
+        clock: Passes `seconds` while browsers are restarted.
+        answers: What other methods of the port answer, by name; one of a list after the other.
+    """
 
     def __init__(
         self,
@@ -52,17 +60,33 @@ class FakeEnvironment:
         *,
         clock: FakeClock | None = None,
         seconds: float = 0.0,
+        **answers: bool | list[bool],
     ) -> None:
         self._answer = answer
         self._clock = clock
         self._seconds = seconds
+        self._answers = answers
         #: The value of `with_driver` of every restart asked for.
         self.restarts: list[bool] = []
+        #: Names of the methods called, in order.
+        self.calls: list[str] = []
 
     def restart_browsers(self, *, with_driver: bool) -> bool:
+        self.calls.append("restart_browsers")
         self.restarts.append(with_driver)
         if self._clock is not None:
             self._clock.sleep(self._seconds)
         if isinstance(self._answer, BaseException):
             raise self._answer
-        return self._answer
+        return bool(self._answers.get("restart_browsers", self._answer))
+
+    def __getattr__(self, name: str) -> Callable[..., bool]:
+        if name.startswith("_") or name not in vars(Environment):
+            raise AttributeError(name)
+
+        def answer(*_args: object, **_keywords: object) -> bool:
+            self.calls.append(name)
+            told = self._answers.get(name, False)
+            return told.pop(0) if isinstance(told, list) else told
+
+        return answer

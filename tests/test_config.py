@@ -37,6 +37,10 @@ SAMPLES: dict[str, tuple[tuple[str, Any], tuple[str, Any]]] = {
     "int": (("2", 2), ("3", 3)),
     "seconds": (("1.5", 1.5), ("90", 90.0)),
     "path": (("out/one.file", Path("out/one.file")), ("two.file", Path("two.file"))),
+    "list": (
+        ("http://hub:4444", ("http://hub:4444",)),
+        (" https://me:pw@a:1/wd/hub , http://b ", ("https://me:pw@a:1/wd/hub", "http://b")),
+    ),
 }
 
 BAD_NUMBERS: tuple[Any, ...] = (
@@ -51,6 +55,10 @@ BAD: dict[str, tuple[Any, ...]] = {
     "int": (*BAD_NUMBERS, "1.5", 1.5),
     "seconds": BAD_NUMBERS,
     "path": ("", "  ", "\t\n", True, 3),
+    "list": (
+        *("", " , ", "hub:4444", "ftp://hub", "http://", "http://a b", "http://hub:99999"),
+        *("http://hub:0", "http://hub,nonsense", True, 3, [], [3]),
+    ),
 }
 
 #: The names users have in their files: option, flag, ini key, environment variable, default.
@@ -78,6 +86,13 @@ PUBLISHED = (
         5,
     ),
     ("budget", "--resilience-budget", "resilience_budget", "PYTEST_RESILIENCE_BUDGET", None),
+    (
+        "endpoints",
+        "--resilience-endpoints",
+        "resilience_endpoints",
+        "PYTEST_RESILIENCE_ENDPOINTS",
+        None,
+    ),
     ("strict", "--resilience-strict", "resilience_strict", "PYTEST_RESILIENCE_STRICT", False),
     (
         "db",
@@ -367,6 +382,7 @@ class TestBadValues:
             pytest.param("max_level", "a whole number from 1 to 5", id="int"),
             pytest.param("budget", "a number of seconds, 0 or more", id="seconds"),
             pytest.param("report", "a path to a file", id="path"),
+            pytest.param("endpoints", "http or https URLs, separated by commas", id="list"),
         ],
     )
     def test_the_valid_values_are_said_in_words(self, name: str, words: str) -> None:

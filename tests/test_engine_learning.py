@@ -303,3 +303,26 @@ def test_choices_are_compared_with_the_best_in_hindsight() -> None:
     site.recover(site.fail())
     site.settle(survived=True)
     assert site.engine.chooser.agreement() == (1, 1)
+
+
+def test_what_is_left_to_a_person_says_what_was_tried_and_what_it_cost() -> None:
+    site = Site()
+    policy = ItemPolicy("infrastructure", 3, 5)
+    for attempt in (1, 2):
+        site.recover(site.fail(attempt=attempt, policy=policy))
+        site.clock.sleep(3.0)
+    last = site.fail(attempt=3, policy=policy)
+    (escalated,) = site.sink.of("escalation")
+    assert escalated["error_id"] == last.report.error_id
+    assert escalated["reason"] == "all 3 attempts are used up"
+    assert [(step["strategy"], step["cost_s"]) for step in escalated["tried"]] == [
+        ("quick", 3.5),
+        ("slow", 7.0),
+    ]
+    assert escalated["cost_s"] == 10.5
+
+
+def test_a_failure_of_the_product_is_not_escalated() -> None:
+    site = Site()
+    site.fail("ShopBroken")
+    assert site.sink.of("escalation") == []

@@ -33,7 +33,7 @@ class Endpoints:
 
     def __init__(self, urls: Iterable[str]) -> None:
         self._urls = {plain(url): url for url in urls}
-        self._failed: set[str] = set()
+        self._stand_ins: dict[str, str] = {}
 
     def has_others(self, endpoint: str) -> bool:
         """Return whether `endpoint` is on the list, and not alone."""
@@ -49,17 +49,19 @@ class Endpoints:
         """
         for candidate in self._behind(plain(failed)):
             if is_ready(_way_to(self._urls[candidate], way)):
-                self._failed.add(plain(failed))
-                self._failed.discard(candidate)
+                # It may have failed itself before, and had a stand-in of its own.
+                self._stand_ins.pop(candidate, None)
+                self._stand_ins[plain(failed)] = candidate
                 return True
         return False
 
     def direct(self, driver: Any, asked: str) -> None:
         """Send `driver`, which is about to start a session at `asked`, where it is started."""
-        wanted = plain(asked)
-        if wanted not in self._failed or wanted not in self._urls:
+        wanted = instead = plain(asked)
+        while instead in self._stand_ins:
+            instead = self._stand_ins[instead]
+        if instead == wanted:
             return
-        instead = next((e for e in self._behind(wanted) if e not in self._failed), wanted)
         executor = driver.command_executor
         config = getattr(executor, "_client_config", None)
         if config is not None:

@@ -37,6 +37,7 @@ class Care:
         line: Its connections, None if they are not selenium's usual ones.
         tunnel: A way to a browser behind a grid, None if there is none.
         requested_timeouts: Time-outs its request asked for, milliseconds.
+        last_error: Number of the last command that raised, and the class of what it raised.
         slowest: The longest each command has taken that ever was slow, seconds.
         hang: The last command that was ended, None if there was none or the session has
             worked since.
@@ -46,6 +47,7 @@ class Care:
     line: Line | None = None
     tunnel: Tunnel | None = None
     requested_timeouts: dict[str, Any] = field(default_factory=dict)
+    last_error: tuple[int, str] = (0, "")
     slowest: dict[str, float] = field(default_factory=dict)
     hang: Hang | None = None
     patience: float = 1.0

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from pytest_resilience.browser import answers, endings, host, latch, processes, target
+from pytest_resilience.browser import answers, endings, first, host, latch, processes, target
+from pytest_resilience.browser.first import First
 from pytest_resilience.browser.processes import ProcessId
 from pytest_resilience.core.evidence import (
     ALIVE,
@@ -69,20 +70,22 @@ _UNREACHABLE = frozenset({REFUSED, SILENT, ERROR})
 _ALERT_OPEN = "alert open"
 #: What a page that answers can show.
 _SHOWN = frozenset({OK, ERROR_PAGE, GATEWAY, SERVER_ERROR})
-#: First failures after which a session is as good as before.
-_OF_PAGES = frozenset({ErrorType.NETWORK.label, ErrorType.TEST_CODE.label})
 
 
-def probe(session: DriverSession, *, deadline_s: float = 2.0) -> Iterator[ProbeResult]:
+def probe(
+    session: DriverSession, *, deadline_s: float = 2.0, asked: First | None = None
+) -> Iterator[ProbeResult]:
     """Yield what can be found out about `session`, stopping when its fate is settled.
 
     Args:
         session: Any session; one that the test ended has nothing but its past to tell.
         deadline_s: Seconds after which no further probe of the session itself is begun or
             waited for; the server of its page gets its own, if it may be to blame.
+        asked: A question it was sent already; whether its answer is read depends on what
+            befell the session since.
     """
     found: list[ProbeResult] = []
-    for result in _of_itself(session, time.monotonic() + deadline_s):
+    for result in _of_itself(session, time.monotonic() + deadline_s, asked):
         found.append(result)
         yield result
     for examine in (target.examine, host.examine):
@@ -143,9 +146,10 @@ def needs_driver(evidence: Evidence) -> bool:
 class _Prober:
     """The probes of one session, each of which leaves its answer for the next ones."""
 
-    def __init__(self, session: DriverSession, deadline: float) -> None:
+    def __init__(self, session: DriverSession, deadline: float, asked: First | None) -> None:
         self._session = session
         self._deadline = deadline
+        self._asked_first = asked
         self._answers: dict[str, str] = {}
 
     def local(self) -> Iterator[ProbeResult]:
@@ -179,18 +183,18 @@ class _Prober:
 
     def _at_once(self) -> list[ProbeResult]:
         """Ask the page alone; return nothing unless it answers, which settles the rest."""
-        session = self._session
-        failed = session.first_failure
-        if session.in_flight or (failed and latch.label_of(failed) not in _OF_PAGES):
+        session, asked, begun = self._session, self._asked_first, time.monotonic()
+        if asked is None or not asked.speaks_for(session):
+            asked = first.ask(session)
+        if asked is None:
             return []
-        begun = time.monotonic()
-        reply = _ask_alert(session, STATUS_LIMIT_S)
+        reply = asked.alert(limit_s=STATUS_LIMIT_S)
         if reply.good:
             return [_result(SESSION, _alert(reply), begun)]
         if answers.session_answer(reply)[0] != OK:
             return []
         alive, begun = _result(SESSION, (OK, ""), begun), time.monotonic()
-        page = _page(session, STATUS_LIMIT_S)
+        page = answers.page_answer(asked.page(limit_s=STATUS_LIMIT_S))
         return [alive, _result(PAGE, page, begun)] if page[0] in _SHOWN else []
 
     def _graphics(self) -> Iterator[ProbeResult]:
@@ -318,10 +322,12 @@ class _Prober:
         return result
 
 
-def _of_itself(session: DriverSession, deadline: float) -> Iterator[ProbeResult]:
+def _of_itself(
+    session: DriverSession, deadline: float, asked: First | None
+) -> Iterator[ProbeResult]:
     yield from _past(session)
     if session.discarded or not session.closed:
-        prober = _Prober(session, deadline)
+        prober = _Prober(session, deadline, asked)
         yield from prober.remote() if session.remote else prober.local()
 
 

@@ -387,16 +387,14 @@ class SessionRegistry:
     def reap_all(self, *, unused: bool = False) -> list[DriverSession]:
         """Discard every session that still lives or is half dead; return those that did.
 
-        With `unused` only those that nobody can use any more. Sessions that were not started
-        here but taken over, and have no local process, are left alone. A forked copy of this
-        process ends nothing.
+        With `unused` only those that nobody can use any more; never sessions that were taken
+        over and have no local process. A forked copy of this process ends nothing.
         """
         if os.getpid() != self._pid:
             return []
         self.reap_failed_starts()
         used = self.living() if unused else []
-        ours = [s for s in self._sessions if s.requested is not None or not s.remote]
-        left = [s for s in ours if s not in used]
+        left = [s for s in self._sessions if (s.requested or not s.remote) and s not in used]
         for session in left:
             self.discard(session)
         return left

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 LIMIT_S = 1.5
 #: Seconds it gets where only its absence would tell anything: a page it serves took too long.
 _PRESENCE_LIMIT_S = 0.3
+#: The same for one on this machine, where an absence shows at once.
+_NEAR_PRESENCE_LIMIT_S = 0.05
 #: Seconds the driver gets to name the page it shows.
 _URL_LIMIT_S = 0.7
 _SCHEMES = ("http", "https")
@@ -87,7 +89,7 @@ def examine(session: DriverSession, evidence: Evidence) -> ProbeResult | None:
     answer, detail = ask(
         url,
         verify=not session.capabilities.get("acceptInsecureCerts"),
-        limit_s=_PRESENCE_LIMIT_S if evidence.answer(PAGE) == OK else LIMIT_S,
+        limit_s=_presence_limit_s(url) if evidence.answer(PAGE) == OK else LIMIT_S,
     )
     if answer == REFUSED and reached:
         answer = VANISHED
@@ -132,6 +134,11 @@ def _in_question(session: DriverSession, evidence: Evidence) -> bool:
         return True
     failed = session.first_failure
     return failed is not None and latch.label_of(failed) in _OF_LOADING
+
+
+def _presence_limit_s(url: str) -> float:
+    near = _is_loopback(urlsplit(url).hostname or "")
+    return _NEAR_PRESENCE_LIMIT_S if near else _PRESENCE_LIMIT_S
 
 
 def _page_url(session: DriverSession, evidence: Evidence) -> str:

@@ -142,6 +142,7 @@ class Watch:
             try:
                 response = original(driver, driver_command, params)
             except Exception as error:
+                session.care.last_error = session.commands, type(error).__name__
                 reason = session.care.explained(session, error)
                 session.failed(reason)
                 if reason is not error:

@@ -1,12 +1,14 @@
 """Questions to a driver, a grid or a browser, apart from the user's own connection.
 
 Invariant: every question is bounded, goes over a fresh connection without retries, and
-gets an answer: a question that fails is answered with how it failed.
+gets an answer: a question that fails is answered with how it failed. One that was sent and
+not read may be closed; that leaves nothing open.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import warnings
 from collections.abc import Callable
@@ -43,6 +45,28 @@ class Reply:
         return self.answer == OK and 0 < self.status < 400 and not self.error
 
 
+class Question:
+    """A question that was sent, and whose answer was not read yet."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self._connection = connection
+
+    def answer(self, *, limit_s: float) -> Reply:
+        """Read the answer, waiting at most `limit_s` seconds for each part of it."""
+        try:
+            self._connection.sock.settimeout(limit_s)
+            response = self._connection.getresponse()
+            return _reply(response.status, response.read())
+        except Exception as failure:  # noqa: BLE001 - every way of failing is an answer
+            return _failed(failure)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Do without the answer."""
+        self._connection.close()
+
+
 class Wire:
     """The way to one endpoint."""
 
@@ -55,7 +79,7 @@ class Wire:
     ) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._headers = headers or {}
-        self._make_pool = make_pool or urllib3.PoolManager
+        self._make_pool = make_pool
 
     @classmethod
     def to(cls, executor: Any, endpoint: str, *, remote: bool) -> Wire:
@@ -87,33 +111,87 @@ class Wire:
         """Send one request and wait at most `limit_s` seconds for each step of it."""
         return self._request(method, self._endpoint + path, self._headers, limit_s, body)
 
+    def send(
+        self, method: str, path: str, *, limit_s: float, body: object = None
+    ) -> Question | None:
+        """Send one request whose answer is read later.
+
+        Args:
+            limit_s: Seconds for the connection to be made.
+
+        Returns:
+            None if it could not be sent, or if the endpoint is none on this machine.
+        """
+        if not self._is_direct(self._endpoint):
+            return None
+        try:
+            return _send(method, self._endpoint + path, self._headers, limit_s, body)
+        except Exception:  # noqa: BLE001 - what is wrong is found out by asking
+            return None
+
     def ask_elsewhere(self, url: str, *, limit_s: float, method: str = "GET") -> Reply:
         """Ask `url`, which is not part of the endpoint, without its credentials."""
         return self._request(method, url, {}, limit_s, None)
 
+    def _is_direct(self, url: str) -> bool:
+        """Return whether nothing but a plain connection is needed to reach `url`."""
+        return self._make_pool is None and url.startswith("http://")
+
     def _request(
         self, method: str, url: str, headers: dict[str, str], limit_s: float, body: object
     ) -> Reply:
-        payload = None if body is None else json.dumps(body).encode()
-        if payload is not None:
-            headers = {**headers, "Content-Type": "application/json;charset=UTF-8"}
         try:
-            pool = self._make_pool()
-            try:
-                response = pool.request(
-                    method,
-                    url,
-                    body=payload,
-                    headers=headers,
-                    retries=False,
-                    redirect=False,
-                    timeout=urllib3.Timeout(total=limit_s),
-                )
-                return _reply(response.status, response.data)
-            finally:
-                pool.clear()
+            if self._is_direct(url):
+                return _send(method, url, headers, limit_s, body).answer(limit_s=limit_s)
+            return self._request_by_pool(method, url, headers, limit_s, body)
         except Exception as failure:  # noqa: BLE001 - every way of failing is an answer
-            return Reply(_how(failure), detail=f"{type(failure).__name__}: {failure}"[:300])
+            return _failed(failure)
+
+    def _request_by_pool(
+        self, method: str, url: str, headers: dict[str, str], limit_s: float, body: object
+    ) -> Reply:
+        pool = (self._make_pool or urllib3.PoolManager)()
+        try:
+            response = pool.request(
+                method,
+                url,
+                body=_payload(body),
+                headers=_described(headers, body),
+                retries=False,
+                redirect=False,
+                timeout=urllib3.Timeout(total=limit_s),
+            )
+            return _reply(response.status, response.data)
+        finally:
+            pool.clear()
+
+
+def _send(method: str, url: str, headers: dict[str, str], limit_s: float, body: object) -> Question:
+    # Half the processor time of a pool of connections, which would serve one request.
+    parts = urlsplit(url)
+    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=limit_s)
+    try:
+        connection.request(method, target, body=_payload(body), headers=_described(headers, body))
+    except BaseException:
+        connection.close()
+        raise
+    return Question(connection)
+
+
+def _payload(body: object) -> bytes | None:
+    return None if body is None else json.dumps(body).encode()
+
+
+def _described(headers: dict[str, str], body: object) -> dict[str, str]:
+    """Return `headers` with the kind of `body`, if there is one."""
+    if body is None:
+        return headers
+    return {**headers, "Content-Type": "application/json;charset=UTF-8"}
+
+
+def _failed(failure: Exception) -> Reply:
+    return Reply(_how(failure), detail=f"{type(failure).__name__}: {failure}"[:300])
 
 
 def _how(failure: Exception) -> str:
@@ -122,6 +200,8 @@ def _how(failure: Exception) -> str:
         # Our own side may also be out of ports, or the host name unknown.
         reason = failure.__cause__ or failure.__context__
         return REFUSED if isinstance(reason, ConnectionRefusedError) else ERROR
+    if isinstance(failure, ConnectionRefusedError):
+        return REFUSED
     if isinstance(failure, exceptions.TimeoutError | TimeoutError):
         return SILENT
     return ERROR

@@ -13,8 +13,11 @@ import click
 
 from pytest_resilience.cli.diagnose import diagnose_command
 from pytest_resilience.cli.doctor import doctor_command
+from pytest_resilience.cli.metrics import metrics_command, recommend_command
 from pytest_resilience.cli.output import ExitCode
 from pytest_resilience.cli.report import report_command
+from pytest_resilience.cli.trends import trends_command
+from pytest_resilience.cli.upkeep import export_command, merge_command, prune_command
 
 __all__ = ["ExitCode", "cli", "main"]
 
@@ -41,9 +44,18 @@ def cli() -> None:
     """Diagnoses, reports and checks for test runs made with pytest --resilience."""
 
 
-cli.add_command(diagnose_command)
-cli.add_command(doctor_command)
-cli.add_command(report_command)
+for _command in (
+    diagnose_command,
+    doctor_command,
+    export_command,
+    merge_command,
+    metrics_command,
+    prune_command,
+    recommend_command,
+    report_command,
+    trends_command,
+):
+    cli.add_command(_command)
 
 
 def main() -> None:

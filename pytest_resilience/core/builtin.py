@@ -264,7 +264,7 @@ class CoordinatorRecovery(Builtin):
         limit_s: Seconds after which waiting is given up.
     """
 
-    def __init__(self, clock: Clock, *, patience_s: float = 10.0, limit_s: float = 120.0) -> None:
+    def __init__(self, clock: Clock, *, patience_s: float = 4.0, limit_s: float = 120.0) -> None:
         super().__init__("coordinator_recovery")
         self._clock = clock
         self._patience_s = patience_s
@@ -285,7 +285,7 @@ class CoordinatorRecovery(Builtin):
             if waited_s >= self._patience_s and environment.switch_endpoint():
                 break
             self._clock.sleep(pause_s)
-            pause_s = min(2 * pause_s, 4.0)
+            pause_s = min(2 * pause_s, 1.0)
         return environment.restart_browsers(with_driver=True)
 
 

@@ -1,8 +1,7 @@
-"""Recovery strategies: what they are, who adds them, and which is chosen first.
+"""Recovery strategies: what they are, and how users add their own.
 
-Invariant: a strategy that is not applicable to an error type, or not possible where the
-failure happened, is not chosen; whatever a strategy raises is contained; no two
-strategies of a run have the same name.
+Invariant: whatever a strategy does, its execution ends with an outcome; no two strategies
+of a run have the same name, and what cannot be used is refused before the first test.
 """
 
 from __future__ import annotations
@@ -178,34 +177,3 @@ def _taken(new: RecoveryStrategy, known: RecoveryStrategy, source: str) -> str:
 
 def _home(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def choose(
-    strategies: Iterable[RecoveryStrategy],
-    error_type: ErrorType,
-    *,
-    tried: frozenset[str],
-    max_level: int,
-    recommended: str = "",
-    transient: bool = False,
-) -> RecoveryStrategy | None:
-    """Return the strategy to run next for `error_type`, None if none may help.
-
-    What the diagnosis has `recommended` comes first, then the lowest level; a strategy
-    already tried for the item comes again only when no other is left.
-
-    Args:
-        transient: True if nothing is broken here, so that the recommended strategy is
-            worth being repeated and no other is.
-    """
-    fitting = sorted(
-        (s for s in strategies if s.applies_to(error_type) and s.level <= max_level),
-        key=lambda strategy: strategy.level,
-    )
-    fresh = [strategy for strategy in fitting if strategy.name not in tried]
-    for strategy in fitting if transient else fresh:
-        if strategy.name == recommended:
-            return strategy
-    if fresh:
-        return fresh[0]
-    return fitting[-1] if fitting else None

@@ -106,6 +106,8 @@ class AttemptLoop:
         else:
             self._recorder.settled(nodeid, reports, case.superseded, self._worker)
         self._commands.case = None
+        if case.asked is not None:
+            case.forget()
         ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
         return True
 
@@ -157,8 +159,12 @@ class AttemptLoop:
                 item._request = False
                 item.funcargs = None
 
-    def _phase(self, case: Case, when: Any, run: Callable[[], object]) -> tuple[Call, Report]:
+    def _phase(
+        self, case: Case, when: Any, run: Callable[[], object], *, judged: bool = True
+    ) -> tuple[Call, Report]:
         call = pytest.CallInfo.from_call(run, when=when, reraise=self._reraise)
+        if judged and call.excinfo is not None:
+            self._desk.ask_first(case, call.excinfo.value)
         return call, case.ihook.pytest_runtest_makereport(item=case.item, call=call)
 
     def _interact(self, case: Case, call: Call, report: Report) -> None:
@@ -221,7 +227,8 @@ class AttemptLoop:
         tear_down = partial(case.ihook.pytest_runtest_teardown, item=case.item)
         defers = incident.strategy is not None and incident.strategy.name == DEFER
         following = case.nextitem if defers else shared_node(case.item)
-        call, down = self._phase(case, "teardown", partial(tear_down, nextitem=following))
+        run = partial(tear_down, nextitem=following)
+        call, down = self._phase(case, "teardown", run, judged=False)
         if call.excinfo is not None:
             report.sections.append(("Teardown of this attempt", observe.failure_text(down)))
         self._desk.recover(case, incident, attempt)

@@ -6,8 +6,11 @@ left exactly as pytest saw it, and the fault is reported once.
 
 from __future__ import annotations
 
+import unittest
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from pytest_resilience.config import ItemPolicy
 from pytest_resilience.core.events import Attempt
@@ -17,6 +20,12 @@ from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.environment import BrowserEnvironment, Scene
 from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, requests
 from pytest_resilience.plugin.mending import CommandRetries
+
+if TYPE_CHECKING:
+    from pytest_resilience.browser.first import Asked
+
+#: With these a test says that it has not failed.
+_NO_FAILURES = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 
 #: Failed set-ups in a row after which a fixture is given up: pytest then replays its
 #: failure to every item that needs it, instead of spending more set-ups on it.
@@ -44,9 +53,11 @@ class Case:
         was_deferred: Whether the item has been put behind all others.
         mended: What was repaired without spending an attempt: a session found dead before the
             first one, a command that was lost; None if nothing was.
+        asked: What browsers were asked when the attempt had failed, until that is read.
     """
 
     __slots__ = (
+        "asked",
         "failures",
         "ihook",
         "item",
@@ -72,6 +83,7 @@ class Case:
         self.nextitem: Any = None
         self.last: Any = None
         self.mended: Attempt | None = None
+        self.asked: Asked | None = None
 
     @property
     def history(self) -> ItemHistory:
@@ -79,6 +91,12 @@ class Case:
         if self.failures is None:
             self.failures = ItemHistory()
         return self.failures
+
+    def forget(self) -> None:
+        """Do without answers that nobody has read."""
+        asked, self.asked = self.asked, None
+        if asked is not None:
+            asked.forget()
 
 
 class FailureDesk:
@@ -112,7 +130,7 @@ class FailureDesk:
         """
         try:
             self._environment.deferrals.case = case
-            scene = self._environment.examine(case.mark, case.item, error)
+            scene = self._environment.examine(case.mark, case.item, error, case.asked)
             fixturedef = next(iter(scene.failed_fixtures), None)
             chain = observe.exception_chain(error)
             failure = self._failure(case, phase, chain, scene, fixturedef)
@@ -131,6 +149,19 @@ class FailureDesk:
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)
             return None
+        finally:
+            case.forget()
+
+    def ask_first(self, case: Case, error: BaseException) -> None:
+        """`error` was raised: let the browsers be asked while pytest writes its report."""
+        expected = case.item.get_closest_marker("xfail") is not None
+        if expected or isinstance(error, _NO_FAILURES):
+            return
+        try:
+            case.forget()
+            case.asked = self._environment.ask_first(case.mark, case.item)
+        except Exception as fault:  # noqa: BLE001 - see the invariant
+            self._guard(fault)
 
     def preflight(self, case: Case) -> None:
         """Before an item's first attempt, replace sessions that earlier tests left dead.

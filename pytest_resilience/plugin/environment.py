@@ -20,6 +20,7 @@ from pytest_resilience.plugin.repairs import Repairs
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_resilience.browser.first import Asked
     from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
     from pytest_resilience.browser.starts import FailedStart
 
@@ -125,16 +126,31 @@ class BrowserEnvironment(Repairs):
             if self._serves(session, item) and not probes.is_healthy(session)
         ]
 
+    def ask_first(self, mark: int, item: pytest.Item) -> Asked | None:
+        """Ask the sessions that `examine` will probe, without waiting for their answers.
+
+        Returns:
+            What was asked, to be given to `examine` or forgotten; None if nothing was.
+        """
+        sessions = self._concerned(mark, item)
+        if not sessions:
+            return None
+        from pytest_resilience.browser import first, probes
+
+        return first.Asked(sessions, limit_s=probes.STATUS_LIMIT_S)
+
     def examine(
         self,
         mark: int,
         item: pytest.Item,
         error: BaseException | None = None,
+        asked: Asked | None = None,
     ) -> Scene:
         """Probe every session the attempt used, or whose fixture `item` requests.
 
         Args:
             error: What the attempt raised.
+            asked: What `ask_first` returned since.
         """
         scene = Scene(mark)
         if error is not None:
@@ -145,7 +161,8 @@ class BrowserEnvironment(Repairs):
             from pytest_resilience.browser import probes
 
             for session in scene.sessions:
-                evidence = Evidence(_whole(probes.probe(session)))
+                first = asked.of(session) if asked is not None else None
+                evidence = Evidence(_whole(probes.probe(session, asked=first)))
                 scene.evidence_of[session] = evidence
                 if probes.broken(evidence):
                     if not scene.broken:

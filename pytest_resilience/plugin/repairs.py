@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from pytest_resilience.core.evidence import Evidence
 from pytest_resilience.plugin import connections
 from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper
 
@@ -181,7 +182,11 @@ class Repairs:
     def switch_endpoint(self) -> bool:
         """See `core.ports.Environment`."""
         endpoints, (endpoint, way) = self._registry.guard.endpoints, self._grid()
-        return endpoints is not None and way is not None and endpoints.switch(endpoint, way)
+        if endpoints is None or way is None or not endpoints.switch(endpoint, way):
+            return False
+        # A session stays where it is, and so is of no use, even if nothing was wrong with it.
+        self._condemn(lambda session: session.endpoint == endpoint)
+        return True
 
     def has_coordinator(self) -> bool:
         """See `core.ports.Environment`."""
@@ -189,10 +194,22 @@ class Repairs:
 
     def coordinator_is_ready(self) -> bool:
         """See `core.ports.Environment`."""
-        from pytest_resilience.browser import endpoints
+        from pytest_resilience.browser import endpoints, probes
 
         wire = self._grid()[1]
-        return wire is not None and endpoints.is_ready(wire)
+        if wire is None or not endpoints.is_ready(wire):
+            return False
+        # While it was away it may have lost them.
+        self._condemn(lambda session: probes.broken(Evidence(probes.probe(session))))
+        return True
+
+    def _condemn(self, is_broken: Callable[[DriverSession], bool]) -> None:
+        """Add the sessions behind grids that `is_broken` to the broken ones."""
+        broken = self._scene.broken
+        for session in self._scene.sessions:
+            known = session.closed or session in broken
+            if session.remote and not known and is_broken(session):
+                broken.append(session)
 
     def _grid(self) -> tuple[str, Wire | None]:
         """Return the endpoint concerned and the way to it; ("", None) if it is no grid."""

@@ -27,7 +27,8 @@ from pytest_resilience.exceptions import (
 )
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.observe import RECOVERED
-from pytest_resilience.store.spool import Spool, orphans
+from pytest_resilience.store.merger import Merger
+from pytest_resilience.store.spool import Spool
 
 if TYPE_CHECKING:
     from pytest_resilience.report.summary import Summary
@@ -37,6 +38,8 @@ _STATUS_PLUGIN = "resilience-status"
 _RECOVERED_STATUS = ("recovered", "r", ("RECOVERED", {"yellow": True}))
 #: The item's own rerun report follows; its subtests are not counted beside it.
 _SUBTEST_RERUN_STATUS = ("", "", "")
+#: Verdicts after which there is a failure to tell of.
+_TROUBLED = frozenset(v.value for v in (Verdict.RECOVERED, Verdict.FAILED, Verdict.UNRECOVERED))
 _RERUN_STATUS = ("rerun", "R", ("RERUN", {"yellow": True}))
 
 
@@ -74,13 +77,22 @@ class SessionReport:
         self._results: list[TestResult] = []
         self._started_us = time.time_ns() // 1_000
         self._summary: Summary | None = None
+        self._merger: Merger | None = None
 
     def add(self, result: TestResult) -> None:
         """Add the verdict of an item."""
         self._results.append(result)
+        if self._merger is None and result.verdict in _TROUBLED:
+            self._prepare_merge()
         if result.verdict == Verdict.RECOVERED.value and len(result.attempts) == 1:
             # It had passed before its teardown lost the environment.
             self._recount(result.nodeid, "passed", "recovered")
+
+    def _prepare_merge(self) -> None:
+        # Loading DuckDB takes long; a session that has failed will not mind the company.
+        if self._spool is not None and self._settings.db is not None:
+            self._merger = Merger(self._settings.db)
+            self._merger.prepare()
 
     def superseded(self, nodeid: str) -> None:
         """Count an item that is run again for what it is."""
@@ -213,17 +225,19 @@ class SessionReport:
     def _merge(self, summary: Summary) -> None:
         if self._spool is None or self._settings.db is None:
             return
-        from pytest_resilience.store.history import History
-
         self._spool.close()
+        merger = self._merger or Merger(self._settings.db)
+        merger.begin()
         if self._spool.error:
             self._faults.warn(
                 f"{self._spool.lost} records did not reach the history "
                 f"{self._shown(self._settings.db)}: {self._spool.error}"
             )
             summary.events_lost += self._spool.lost
+        # What takes time and does not depend on the merge.
+        self._load_reports()
         try:
-            merged = History(self._settings.db).merge(orphans(self._settings.db.parent / "spool"))
+            merged = merger.finish()
             if merged.moved_aside is not None:
                 text = (
                     f"the history was damaged; it is kept as {merged.moved_aside}, a new one begun"
@@ -241,6 +255,17 @@ class SessionReport:
                 summary.artifacts["history"] = self._shown(self._settings.db)
         except ResilienceError as error:
             self._faults.warn(str(error))
+
+    def pytest_unconfigure(self) -> None:
+        """Leave no process behind if the session ended without its summary."""
+        if self._merger is not None:
+            self._merger.close()
+
+    def _load_reports(self) -> None:
+        if self._settings.report is not None:
+            from pytest_resilience.report import html
+
+            html.load()
 
     def _write_reports(self, summary: Summary) -> None:
         from pytest_resilience.report.exchange import write_json

@@ -88,10 +88,22 @@ def _lost(summary: Summary) -> list[Line]:
         )
         if test.reason:
             lines.append((f"  reason: {headline(test.reason, 200)}", {}))
+        done = tried(test)
+        if done:
+            lines.append((f"  tried: {done}", {}))
         todo = advice(failure.error_type if failure else "circuit_open")
         if todo:
             lines.append((f"  what to do: {todo}", {}))
     return lines
+
+
+def tried(test: TestResult) -> str:
+    """Return which recoveries ran for `test` and what they took, in order; "" if none did."""
+    return ", ".join(
+        f"{clean(attempt.strategy)} {seconds(attempt.recovery_s)}"
+        for attempt in test.attempts
+        if attempt.strategy
+    )
 
 
 def _tries(test: TestResult) -> str:

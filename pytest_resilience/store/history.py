@@ -85,6 +85,15 @@ class History:
                     moved = self._move_aside(damage)
             return replace(self._merge(ready), moved_aside=moved)
 
+    def prepare(self) -> None:
+        """Make the file if there is none yet, and load what a merge needs.
+
+        Raises:
+            StoreError: As `merge` would, but at once if another process is busy with it.
+        """
+        with self.locked(0.0), database.engine(self.path) as connection:
+            database.ensure(connection, self.path, self._now_us)
+
     def read(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Return the rows `sql` selects, as dicts; JSON columns come as text.
 
@@ -100,13 +109,12 @@ class History:
 
         A history of an older version is brought up to date first. Raises as `read` does.
         """
-        with self.locked(5.0, reading=True):
-            if not self.path.exists():
-                raise StoreError(f"no history at {self.path}; run pytest --resilience first")
-            with database.engine(self.path) as connection:
-                database.update(connection, self.path, self._now_us)
-                with database.attached(connection, self.path, ", READ_ONLY"):
-                    yield connection
+        if not self.path.exists():
+            raise StoreError(f"no history at {self.path}; run pytest --resilience first")
+        with self.locked(5.0, reading=True), database.engine(self.path) as connection:
+            database.update(connection, self.path, self._now_us)
+            with database.attached(connection, self.path, ", READ_ONLY"):
+                yield connection
 
     def counts(self, session_id: str) -> dict[str, int]:
         """Return how many items of the session have each verdict."""

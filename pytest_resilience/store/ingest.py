@@ -137,14 +137,20 @@ def merge_into(
     left, and only NULL in the table is filled.
     """
     columns = [name for name, _ in columns_of(connection, table)]
+    matches = " AND ".join(f"t.{key} = s.{key}" for key in keys)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE merging AS {source}")
+    # Looks at the keys alone; most often all rows of a large table's source are new.
+    known = f"FROM history.{table} t SEMI JOIN merging s ON ({matches})"
+    if connection.execute(f"SELECT 1 {known} LIMIT 1").fetchone() is None:
+        connection.execute(f"INSERT INTO history.{table} BY NAME FROM merging")
+        return
     updates = ", ".join(
         f"{c} = CASE WHEN {newer} THEN coalesce(s.{c}, t.{c}) ELSE coalesce(t.{c}, s.{c}) END"
         for c in columns
         if c not in keys
     )
     connection.execute(f"""
-        MERGE INTO history.{table} t USING ({source}) s
-        ON ({" AND ".join(f"t.{key} = s.{key}" for key in keys)})
+        MERGE INTO history.{table} t USING merging s ON ({matches})
         WHEN MATCHED THEN UPDATE SET {updates}
         WHEN NOT MATCHED THEN
             INSERT ({", ".join(columns)}) VALUES ({", ".join(f"s.{c}" for c in columns)})
@@ -170,11 +176,8 @@ def _read(connection: DuckDBPyConnection, spools: Sequence[Path]) -> None:
 
 def columns_of(connection: DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
     """Return names and types of the columns of a table of the history, in order."""
-    return connection.execute(
-        "SELECT column_name, data_type FROM duckdb_columns()"
-        " WHERE database_name = 'history' AND table_name = ? ORDER BY column_index",
-        [table],
-    ).fetchall()
+    rows = connection.execute(f"DESCRIBE history.{table}").fetchall()
+    return [(row[0], row[1]) for row in rows]
 
 
 def _rows(connection: DuckDBPyConnection, kind: str, table: str) -> str:

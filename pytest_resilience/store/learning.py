@@ -10,6 +10,7 @@ faults are left out unless they are marked as lessons.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.core.adaptive import WINDOW, QuantileTimeout
@@ -45,6 +46,9 @@ _PAIR = ("error_type", "strategy_id")
 _CELL = ("environment", "error_type", "tried", "strategy_id")
 _DAY = ("day", "environment", "error_type", "strategy_id", "recovery_level")
 
+#: SQL for whether a recovery teaches; those of injected faults do if they are told to.
+LESSON = "(learn OR (learn IS NULL AND coalesce(injected, '') = ''))"
+
 #: Columns of `recovery_daily` that are sums, and what is summed up over the lessons.
 SUMS = {
     "executions": "1",
@@ -60,6 +64,8 @@ SUMS = {
         "CASE WHEN affected > 0 THEN round(least(1.0, recovered / affected) * 1e6) ELSE 0 END"
     ),
 }
+#: The sums that a score is made of.
+_TOTALS = tuple(name for name in SUMS if name not in ("timeouts", "total_us", "cost_us"))
 
 
 def learn(connection: DuckDBPyConnection, now_us: int) -> None:
@@ -76,7 +82,7 @@ def relearn(connection: DuckDBPyConnection, now_us: int) -> None:
 
     Only for a history none of whose recoveries was pruned.
     """
-    for table in ("recovery_daily", "recovery_cells", "progressive_recovery"):
+    for table in ("recovery_daily", "recovery_cells", "strategy_scores", "progressive_recovery"):
         connection.execute(f"DELETE FROM history.{table}")
     _learn_from(connection, "history.recovery_performance", now_us)
 
@@ -105,7 +111,7 @@ def _lessons(source: str) -> str:
                coalesce(affected_tasks, 0)::DOUBLE AS affected,
                greatest(0, coalesce(recovered_tasks, 0))::DOUBLE AS recovered
         FROM {source}
-        WHERE (learn OR (learn IS NULL AND coalesce(injected, '') = ''))
+        WHERE {LESSON}
           AND error_type IS NOT NULL AND strategy_id IS NOT NULL AND timestamp IS NOT NULL
     """
 
@@ -153,31 +159,38 @@ def _cells() -> str:
 def _scores(updated: str) -> str:
     score = " + ".join(f"{weight} * {part}" for part, weight in WEIGHTS.items())
     metrics = ", ".join(f"'{name}', {name}" for name in _METRICS)
+    fresh = ", ".join(f"sum({SUMS[name]})::BIGINT AS {name}" for name in _TOTALS)
+    totals = ", ".join(f"{n}: f.{n} + coalesce(t.totals.{n}, 0)" for n in _TOTALS)
     return f"""
         SELECT error_type, strategy_id, ({score})::FLOAT AS score, {updated} AS last_updated,
-               samples, json_object({metrics}) AS metrics
+               samples, json_object({metrics}) AS metrics, totals
         FROM (
             SELECT *, CASE WHEN mean_seconds IS NULL THEN 0.0
                       ELSE greatest(0.0, least(1.0, 1.0 - mean_seconds / {WORST_SECONDS}))
                       END AS time_score
             FROM (
-                SELECT error_type, strategy_id, sum(executions)::INTEGER AS samples,
-                       {averages()}
-                FROM history.recovery_daily SEMI JOIN lessons USING (error_type, strategy_id)
-                GROUP BY error_type, strategy_id
+                SELECT error_type, strategy_id, totals, totals.executions::INTEGER AS samples,
+                       {averages("totals.{}".format)}
+                FROM (
+                    SELECT f.error_type, f.strategy_id, {{{totals}}} AS totals
+                    FROM (SELECT error_type, strategy_id, {fresh} FROM lessons GROUP BY ALL) f
+                    LEFT JOIN history.strategy_scores t
+                        ON t.error_type = f.error_type AND t.strategy_id = f.strategy_id
+                )
             )
         )
     """
 
 
-def averages() -> str:
-    """Return SQL for the means that rows of `recovery_daily` give together."""
-    return """
-        sum(successes) / sum(executions) AS success_rate,
-        sum(success_us) / nullif(sum(successes), 0) / 1e6 AS mean_seconds,
-        sum(impact_millionths) / sum(executions) / 1e6 AS impact_score,
-        sum(stability_millionths) / sum(executions) / 1e6 AS stability_score,
-        coalesce(sum(task_rate_millionths) / nullif(sum(with_tasks), 0), 0.0) / 1e6
+def averages(total: Callable[[str], str]) -> str:
+    """Return SQL for the means that sums make; `total` gives SQL for the sum of a name."""
+    executions = total("executions")
+    return f"""
+        {total("successes")} / {executions} AS success_rate,
+        {total("success_us")} / nullif({total("successes")}, 0) / 1e6 AS mean_seconds,
+        {total("impact_millionths")} / {executions} / 1e6 AS impact_score,
+        {total("stability_millionths")} / {executions} / 1e6 AS stability_score,
+        coalesce({total("task_rate_millionths")} / nullif({total("with_tasks")}, 0), 0.0) / 1e6
             AS task_recovery_rate
     """
 
@@ -196,7 +209,7 @@ def _keep_timeouts(connection: DuckDBPyConnection, updated: str) -> None:
     for error_type, strategy_id, outcomes in pairs:
         rule = QuantileTimeout()
         for outcome in outcomes:
-            rule.observe(outcome["seconds"], outcome["timed_out"])
+            rule.observe(round(outcome["seconds"], 6), outcome["timed_out"])
         row = (error_type, strategy_id, rule.timeout_s, json.dumps(rule.to_dict()))
         for column, value in zip(columns, row, strict=True):
             column.append(value)

@@ -245,6 +245,9 @@ ALTER TABLE recovery_performance ADD COLUMN environment VARCHAR;
 ALTER TABLE recovery_performance ADD COLUMN tried VARCHAR;
 ALTER TABLE recovery_performance ADD COLUMN cost_s DOUBLE;
 ALTER TABLE recovery_performance ADD COLUMN timed_out BOOLEAN;
+ALTER TABLE strategy_scores ADD COLUMN totals STRUCT(executions BIGINT, successes BIGINT,
+    success_us BIGINT, impact_millionths BIGINT, stability_millionths BIGINT, with_tasks BIGINT,
+    task_rate_millionths BIGINT);
 ALTER TABLE adaptive_timeouts ADD COLUMN state JSON;
 ALTER TABLE ingested ADD COLUMN pruned BOOLEAN;
 

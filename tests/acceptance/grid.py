@@ -54,7 +54,7 @@ class Grid:
         self.url = f"http://127.0.0.1:{free_port()}"
         self.nodes: list[subprocess.Popen[bytes]] = []
         if slots:
-            self.hub = self._start("standalone", self.url, *_offer(slots), *arguments)
+            self.hub = self._start("standalone", self.url, *self._offer(slots), *arguments)
             self._wait_for_nodes(1, self.hub)
         else:
             self.hub = self._start("hub", self.url, *self._bus(), *arguments)
@@ -63,7 +63,7 @@ class Grid:
         """Start a node, and wait until the hub knows it."""
         known = len(self.nodes_up())
         url = f"http://127.0.0.1:{free_port()}"
-        node = self._start("node", url, *self._bus(), *_offer(sessions))
+        node = self._start("node", url, *self._bus(), *self._offer(sessions))
         self.nodes.append(node)
         self._wait_for_nodes(known + 1, node)
         return node
@@ -127,6 +127,22 @@ class Grid:
                 pytest.fail(f"no node came up:\n{self.log(role)}")
             time.sleep(0.2)
 
+    def _offer(self, sessions: int) -> tuple[str, ...]:
+        """Return the options of something that runs up to so many Chromiums.
+
+        It also says that it has Firefox, which nobody asks for: a grid where only that is free
+        has no Chromium to offer.
+        """
+        driver = shutil.which("chromedriver")
+        kinds = [
+            _KIND.format(name=n, sessions=sessions, driver=driver) for n in ("chrome", "firefox")
+        ]
+        configuration = self._folder / f"offer-{sessions}.toml"
+        configuration.write_text("".join(kinds), "utf-8")
+        # Otherwise there are never more than there are processors.
+        limit = ("--max-sessions", str(sessions + 1), "--override-max-sessions", "true")
+        return ("--config", str(configuration), "--detect-drivers", "false", *limit)
+
     def _start(self, role: str, url: str, *arguments: str) -> subprocess.Popen[bytes]:
         port = url.rpartition(":")[2]
         where = ("--host", "127.0.0.1", "--port", port, "--registration-secret", _SECRET)
@@ -143,26 +159,13 @@ class Grid:
             )
 
 
-def _offer(sessions: int) -> tuple[str, ...]:
-    """Return the options of something that runs up to so many Chromiums.
-
-    It also says that it has Firefox, which nobody asks for: a grid where only those are free
-    has no Chromium to offer.
-    """
-    kinds = [
-        argument
-        for name in ("chrome", "firefox")
-        for argument in (
-            "--driver-configuration",
-            f"display-name={name}",
-            f"max-sessions={sessions}",
-            f"webdriver-executable={shutil.which('chromedriver')}",
-            f'stereotype={{"browserName": "{name}"}}',
-        )
-    ]
-    # Otherwise there are never more than there are processors.
-    limit = ("--max-sessions", str(sessions), "--override-max-sessions", "true")
-    return ("--detect-drivers", "false", *kinds, *limit)
+_KIND = """
+[[node.driver-configuration]]
+display-name = "{name}"
+max-sessions = {sessions}
+webdriver-executable = "{driver}"
+stereotype = '{{"browserName": "{name}"}}'
+"""
 
 
 @contextlib.contextmanager

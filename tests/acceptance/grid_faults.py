@@ -27,7 +27,7 @@ from tests.acceptance.live import Fault, Lab
 from tests.acceptance.live_faults import kill, main_process, renderers, until
 
 #: Seconds a request may wait for a slot, instead of five minutes.
-_QUEUE_S = 4
+_QUEUE_S = 3
 
 
 class GridLab(Lab):

@@ -21,6 +21,7 @@ from pytest_resilience.core.classifier import Diagnosis, classify
 from pytest_resilience.core.evidence import Evidence
 from pytest_resilience.core.failures import Failure
 from pytest_resilience.plugin import observe
+from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.environment import BrowserEnvironment
 from pytest_resilience.plugin.fixtures import FixtureKeeper
 from tests.acceptance.suites.faulty_app import Server
@@ -146,7 +147,7 @@ def diagnose(fault: Fault, lab: Lab) -> Finding:
     Raises:
         AssertionError: Nothing surfaced.
     """
-    environment = BrowserEnvironment(lab.registry, FixtureKeeper())
+    environment = BrowserEnvironment(lab.registry, FixtureKeeper(), Deferrals(owns_order=False))
     mark = lab.registry.mark()
     lab.now()
     try:

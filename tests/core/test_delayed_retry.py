@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from pytest_resilience.core.builtin import DelayedRetry, builtin_strategies
 from pytest_resilience.core.failures import ErrorContext, ErrorReport, ErrorSeverity, ErrorType
-from pytest_resilience.core.strategies import choose
 from tests.doubles import FakeClock
 
 NEVER_WAITED_FOR = {
@@ -63,51 +62,3 @@ def test_nothing_is_waited_for_that_stays_broken() -> None:
 def test_without_clock_and_chance_nothing_waits() -> None:
     assert "delayed_retry" not in [s.name for s in builtin_strategies()]
     assert "delayed_retry" in [s.name for s in builtin_strategies(FakeClock(), Drawn(0))]
-
-
-def chosen(recommended: str, *tried: str, transient: bool = False) -> str:
-    strategies = builtin_strategies(FakeClock(), Drawn(0))
-    found = choose(
-        strategies,
-        ErrorType.PAGE,
-        tried=frozenset(tried),
-        max_level=5,
-        recommended=recommended,
-        transient=transient,
-    )
-    assert found is not None
-    return found.name
-
-
-@pytest.mark.parametrize(
-    ("recommended", "tried", "expected"),
-    [
-        ("delayed_retry", (), "delayed_retry"),
-        ("delayed_retry", ("delayed_retry",), "immediate_retry"),
-        ("browser_restart", (), "browser_restart"),
-        ("not_built_yet", (), "immediate_retry"),
-        ("", (), "immediate_retry"),
-    ],
-)
-def test_what_the_diagnosis_recommends_comes_first_and_once(
-    recommended: str, tried: tuple[str, ...], expected: str
-) -> None:
-    assert chosen(recommended, *tried) == expected
-
-
-def test_what_may_pass_by_itself_is_waited_for_again() -> None:
-    """A restart of a healthy browser brings no application back."""
-    assert chosen("delayed_retry", "delayed_retry", transient=True) == "delayed_retry"
-
-
-def test_what_may_pass_is_not_waited_for_above_the_highest_level() -> None:
-    found = choose(
-        builtin_strategies(FakeClock(), Drawn(0)),
-        ErrorType.PAGE,
-        tried=frozenset(),
-        max_level=1,
-        recommended="delayed_retry",
-        transient=True,
-    )
-    assert found is not None
-    assert found.name == "immediate_retry"

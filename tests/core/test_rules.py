@@ -184,6 +184,8 @@ GRIDS = [
     example("no-node-supports-capabilities", NO_SESSION,
             "No nodes support the capabilities in the request"),
     example("grid-queue-timed-out", NO_SESSION, QUEUE),
+    example("grid-queue-timed-out", NO_SESSION,
+            "Could not start a new session. Timed out creating session"),
     example("driver-refuses-node", "WebDriverException",
             "Unable to execute request for an existing session: Connection error (GET http://n)",
             grid="ok", driver_status="refused"),

@@ -1,43 +1,18 @@
-"""`core.strategies`: what can help, what comes first, and that a broken recovery harms nobody."""
+"""Strategies: what can help against what, where it is possible, and what comes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pytest_resilience.core.builtin import ImmediateRetry, RestartBrowsers, builtin_strategies
-from pytest_resilience.core.failures import ErrorType
+from pytest_resilience.core.builtin import APPLICABILITY, CoordinatorRecovery, builtin_strategies
+from pytest_resilience.core.failures import ErrorContext, ErrorReport, ErrorSeverity, ErrorType
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel
-from pytest_resilience.core.strategies import RecoveryStrategy, choose
-from tests.doubles import FakeEnvironment
-
-#: What becomes of an error type as one built-in strategy after the other fails.
-RETRY_FIRST = ["immediate_retry", "browser_restart", "driver_restart", "driver_restart"]
-NEW_SESSION_FIRST = ["browser_restart", "driver_restart", "driver_restart", "driver_restart"]
-LADDERS: dict[str, list[str | None]] = {
-    "product": [*RETRY_FIRST],
-    "test_code": [*RETRY_FIRST],
-    "page": [*RETRY_FIRST],
-    "unknown": [*RETRY_FIRST],
-    "connection": [*RETRY_FIRST],
-    "network": [*RETRY_FIRST],
-    "timeout": [*RETRY_FIRST],
-    "resource": [*RETRY_FIRST],
-    "task": [*RETRY_FIRST],
-    "database": [*RETRY_FIRST],
-    "coordinator": [*RETRY_FIRST],
-    "browser": [*NEW_SESSION_FIRST],
-    "gpu": [*NEW_SESSION_FIRST],
-    "hardware": [*NEW_SESSION_FIRST],
-    "worker": [*NEW_SESSION_FIRST],
-    "system": [*NEW_SESSION_FIRST],
-    "driver": ["driver_restart"] * 4,
-    "circuit_open": [None] * 4,
-}
+from pytest_resilience.core.strategies import RecoveryStrategy
+from tests.doubles import FakeClock, FakeEnvironment
 
 
 class Doing(RecoveryStrategy):
@@ -116,135 +91,155 @@ class TestExecute:
         assert seen == [info]
 
 
+DEAD = ("browser", "driver", "gpu", "worker", "hardware", "system")
+NEEDS: dict[str, tuple[str, str]] = {
+    "extended_timeout_retry": ("has_timeouts", "extend_timeouts"),
+    "fresh_window": ("has_dead_tabs", "replace_tabs"),
+    "database_reconnect": ("has_connections", "reconnect"),
+    "node_switch": ("has_other_endpoint", "switch_endpoint"),
+    "coordinator_recovery": ("has_coordinator", "coordinator_is_ready"),
+    "environment_reset": ("", "reset"),
+    "browser_restart": ("", "restart_browsers"),
+    "driver_restart": ("", "restart_browsers"),
+}
+BUILTINS = builtin_strategies(FakeClock(), Random(0))
+
+
+def builtin(name: str) -> RecoveryStrategy:
+    return next(strategy for strategy in BUILTINS if strategy.name == name)
+
+
+def info(environment: FakeEnvironment | None = None, **answers: str) -> dict[str, Any]:
+    """Return what a strategy is asked with, for a failure with these answers of probes."""
+    evidence = tuple({"probe": probe, "answer": answer} for probe, answer in answers.items())
+    report = ErrorReport(
+        "1", ErrorType.COORDINATOR, ErrorSeverity.HIGH, "", ErrorContext(), evidence=evidence
+    )
+    return {"report": report, "environment": environment}
+
+
 class TestBuiltins:
     """The strategies that come with the package."""
 
-    @pytest.mark.parametrize(
-        "error_type",
-        [
-            ErrorType.BROWSER,
-            ErrorType.DRIVER,
-            ErrorType.GPU,
-            ErrorType.WORKER,
-            ErrorType.HARDWARE,
-        ],
-        ids=lambda error_type: error_type.label,
-    )
+    def test_the_table_describes_them_all_in_the_order_of_levels(self) -> None:
+        assert [(s.name, s.level, s.error_types, s.nominal_s) for s in BUILTINS] == [
+            (name, fit.level, fit.error_types, fit.nominal_s) for name, fit in APPLICABILITY.items()
+        ]
+        assert [s.level for s in BUILTINS] == sorted(s.level for s in BUILTINS)
+        assert all(fit.reason and fit.nominal_s > 0 for fit in APPLICABILITY.values())
+
+    def test_without_clock_and_chance_those_that_wait_are_left_out(self) -> None:
+        left_out = {s.name for s in BUILTINS} - {s.name for s in builtin_strategies()}
+        assert left_out == {"delayed_retry", "coordinator_recovery"}
+
+    @pytest.mark.parametrize("label", DEAD)
+    @pytest.mark.parametrize("name", ["immediate_retry", "delayed_retry"])
     def test_a_bare_retry_is_not_tried_where_the_session_is_lost(
-        self, error_type: ErrorType
+        self, name: str, label: str
     ) -> None:
-        assert not ImmediateRetry().applies_to(error_type)
+        assert not builtin(name).applies_to(ErrorType.from_label(label))
+
+    @pytest.mark.parametrize("error_type", ErrorType, ids=lambda member: member.label)
+    def test_every_type_but_an_open_circuit_has_a_strategy(self, error_type: ErrorType) -> None:
+        fitting = [s for s in BUILTINS if s.applies_to(error_type)]
+        assert bool(fitting) is (error_type is not ErrorType.CIRCUIT_OPEN)
+
+    @pytest.mark.parametrize("label", ["product", "test_code", "page", "unknown"])
+    def test_the_environment_is_never_reset_for_the_product(self, label: str) -> None:
+        assert not builtin("environment_reset").applies_to(ErrorType.from_label(label))
+
+    @pytest.mark.parametrize("name", ["immediate_retry", "delayed_retry"])
+    def test_a_retry_is_possible_unless_it_would_meet_the_broken_session(self, name: str) -> None:
+        assert builtin(name).possible(info(FakeEnvironment()))
+        assert builtin(name).possible(info(None))
+        assert not builtin(name).possible(info(FakeEnvironment(is_broken=True)))
 
     def test_a_bare_retry_touches_nothing(self) -> None:
         environment = FakeEnvironment()
-        assert ImmediateRetry().execute({"environment": environment}) == (True, "", False)
-        assert environment.restarts == []
+        assert builtin("immediate_retry").execute(info(environment)) == (True, "", False)
+        assert environment.calls == []
 
-    @pytest.mark.parametrize("with_driver", [True, False], ids=["with-driver", "session-only"])
-    @pytest.mark.parametrize("answer", [True, False], ids=["replaced", "not-replaced"])
-    def test_a_restart_asks_the_environment_once_and_believes_its_answer(
-        self, answer: bool, with_driver: bool
+    @pytest.mark.parametrize("name", [name for name, (condition, _) in NEEDS.items() if condition])
+    def test_what_needs_something_is_possible_only_where_that_is(self, name: str) -> None:
+        condition, _action = NEEDS[name]
+        assert not builtin(name).possible(info(FakeEnvironment()))
+        assert builtin(name).possible(info(FakeEnvironment(**{condition: True})))
+        assert not builtin(name).possible(info(None))
+
+    @pytest.mark.parametrize("answer", [True, False], ids=["done", "not-done"])
+    @pytest.mark.parametrize("name", [name for name in NEEDS if name != "coordinator_recovery"])
+    def test_it_asks_the_environment_and_believes_its_answer(self, name: str, answer: bool) -> None:
+        _condition, action = NEEDS[name]
+        environment = FakeEnvironment(**{action: answer})
+        assert builtin(name).execute(info(environment)) == (answer, "", False)
+        assert environment.calls[0] == action
+
+    @pytest.mark.parametrize("name", ["browser_restart", "driver_restart"])
+    @pytest.mark.parametrize(
+        ("answer", "possible"),
+        [("ok", True), ("dead", True), ("busy", True), ("refused", False), ("empty", False)],
+    )
+    def test_no_browser_is_restarted_at_a_grid_that_cannot_start_any(
+        self, name: str, answer: str, possible: bool
     ) -> None:
-        environment = FakeEnvironment(answer)
-        restart = RestartBrowsers("restart", [ErrorType.BROWSER], with_driver=with_driver)
-        assert restart.execute({"environment": environment}) == (answer, "", False)
-        assert environment.restarts == [with_driver]
+        assert builtin(name).possible(info(FakeEnvironment(), grid=answer)) is possible
 
-    def test_each_has_a_name_of_its_own_and_they_come_cheapest_level_first(self) -> None:
-        builtins = builtin_strategies()
-        assert len({strategy.name for strategy in builtins}) == len(builtins)
-        assert [s.level for s in builtins] == sorted(s.level for s in builtins)
-
-    def test_only_the_driver_restart_replaces_the_driver(self) -> None:
-        replaced = {}
-        for strategy in builtin_strategies():
+    def test_only_the_driver_restart_asks_for_a_new_driver(self) -> None:
+        asked = {}
+        for name in ("browser_restart", "driver_restart"):
             environment = FakeEnvironment()
-            strategy.execute({"environment": environment})
-            replaced[strategy.name] = environment.restarts
-        assert replaced == {
-            "immediate_retry": [],
-            "browser_restart": [False],
-            "driver_restart": [True],
-        }
+            builtin(name).execute(info(environment))
+            asked[name] = environment.restarts
+        assert asked == {"browser_restart": [False], "driver_restart": [True]}
+
+    def test_a_switched_endpoint_replaces_what_was_broken_there(self) -> None:
+        environment = FakeEnvironment(switch_endpoint=True)
+        builtin("node_switch").execute(info(environment))
+        assert environment.calls == ["switch_endpoint", "restart_browsers"]
 
     def test_the_title_is_the_name_as_people_read_it(self) -> None:
-        assert [strategy.title for strategy in builtin_strategies()] == [
+        assert [s.title for s in BUILTINS][:3] == [
             "Immediate retry",
-            "Browser restart",
-            "Driver restart",
+            "Delayed retry",
+            "Extended timeout retry",
         ]
 
-    def test_every_error_type_has_a_ladder_in_this_table(self) -> None:
-        assert set(LADDERS) == {error_type.label for error_type in ErrorType}
 
-    @pytest.mark.parametrize("label", LADDERS)
-    def test_failing_again_and_again_climbs_the_ladder_and_stays_on_top(self, label: str) -> None:
-        tried: list[str | None] = []
-        for _ in range(4):
-            strategy = choose(
-                builtin_strategies(),
-                ErrorType.from_label(label),
-                tried=frozenset(name for name in tried if name),
-                max_level=5,
-            )
-            tried.append(strategy.name if strategy else None)
-        assert tried == LADDERS[label]
+class TestCoordinatorRecovery:
+    """A grid gets time to come back; then another one is taken; then it is given up."""
 
-    @pytest.mark.parametrize("max_level", [1, 2])
-    def test_a_level_limit_below_a_restart_leaves_nothing_for_a_dead_browser(
-        self, max_level: int
-    ) -> None:
-        chosen = choose(
-            builtin_strategies(), ErrorType.BROWSER, tried=frozenset(), max_level=max_level
+    @staticmethod
+    def recover(**answers: Any) -> tuple[bool, list[str], float]:
+        clock, environment = FakeClock(), FakeEnvironment(**answers)
+        begun = clock.monotonic()
+        outcome = CoordinatorRecovery(clock).execute(info(environment))
+        return outcome.success, environment.calls, clock.monotonic() - begun
+
+    def test_one_that_is_ready_is_not_waited_for(self) -> None:
+        assert self.recover(coordinator_is_ready=True) == (
+            True,
+            ["coordinator_is_ready", "restart_browsers"],
+            0.0,
         )
-        assert chosen is None
 
+    def test_one_that_comes_back_is_used_again(self) -> None:
+        success, calls, waited_s = self.recover(coordinator_is_ready=[False, False, True])
+        assert success
+        assert calls == ["coordinator_is_ready"] * 3 + ["restart_browsers"]
+        assert waited_s == pytest.approx(1.5)
 
-@st.composite
-def toolboxes(draw: st.DrawFn) -> list[RecoveryStrategy]:
-    """Draw strategies with names of their own, any levels and any error types."""
-    names = draw(st.lists(st.sampled_from("abcdef"), unique=True))
-    levels = st.sampled_from(ProgressiveRecoveryLevel)
-    types = st.sets(st.sampled_from([ErrorType.BROWSER, ErrorType.DRIVER]))
-    return [RecoveryStrategy(name, draw(levels), draw(types)) for name in names]
+    def test_one_that_stays_away_is_left_for_another(self) -> None:
+        success, calls, waited_s = self.recover(coordinator_is_ready=False, switch_endpoint=True)
+        assert success
+        assert calls[-3:] == ["coordinator_is_ready", "switch_endpoint", "restart_browsers"]
+        assert calls.count("switch_endpoint") == 1
+        assert 4.0 <= waited_s < 5.0
 
-
-class TestChoose:
-    """The lowest level comes first; nothing is repeated while something new is left."""
-
-    @given(
-        strategies=toolboxes(),
-        tried=st.frozensets(st.sampled_from("abcdefg")),
-        max_level=st.integers(1, 5),
-    )
-    def test_it_is_the_lowest_new_one_that_fits_or_else_the_highest_that_fits(
-        self, strategies: list[RecoveryStrategy], tried: frozenset[str], max_level: int
-    ) -> None:
-        chosen = choose(strategies, ErrorType.BROWSER, tried=tried, max_level=max_level)
-        fitting = [
-            s for s in strategies if ErrorType.BROWSER in s.error_types and s.level <= max_level
-        ]
-        fresh = [s for s in fitting if s.name not in tried]
-        if not fitting:
-            assert chosen is None
-        elif fresh:
-            assert chosen in fresh
-            assert chosen.level == min(s.level for s in fresh)
-            # Of equals, the one registered first.
-            assert chosen is next(s for s in fresh if s.level == chosen.level)
-        else:
-            assert chosen in fitting
-            assert chosen.level == max(s.level for s in fitting)
-
-    def test_without_any_strategy_there_is_no_choice(self) -> None:
-        assert choose([], ErrorType.BROWSER, tried=frozenset(), max_level=5) is None
-
-    def test_it_does_not_change_what_it_chooses_from(self) -> None:
-        strategies = list(reversed(builtin_strategies()))
-        before = list(strategies)
-        choose(iter(strategies), ErrorType.TIMEOUT, tried=frozenset(), max_level=5)
-        choose(strategies, ErrorType.TIMEOUT, tried=frozenset(), max_level=5)
-        assert strategies == before
+    def test_without_another_one_it_is_given_up_after_two_minutes(self) -> None:
+        success, calls, waited_s = self.recover(coordinator_is_ready=False, switch_endpoint=False)
+        assert not success
+        assert "restart_browsers" not in calls
+        assert 120.0 <= waited_s < 125.0
 
 
 def test_a_strategy_keeps_its_error_types_whatever_iterable_they_came_in() -> None:

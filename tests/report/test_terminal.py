@@ -23,6 +23,7 @@ def test_the_whole_summary(summary: Summary) -> None:
         "(browser_restart 2.0 s, 2 attempts)",
         "UNRECOVERED tests/test_shop.py::test_pay - browser: invalid session id (2 attempts)",
         "  reason: The budget is spent.",
+        "  tried: browser_restart 2.0 s",
         "  what to do: Look for a crash or the out-of-memory killer (dmesg), and give the browser "
         "more memory and shared memory (/dev/shm).",
         "BLOCKED tests/test_shop.py::test_mail - not run",

@@ -33,7 +33,7 @@ def events_of(rng: random.Random, session: int) -> list[tuple[str, dict[str, Any
         error = f"s{session}-e{number}"
         context = {"error_id": error, "recovery_level": rng.randint(1, 5), "nodeid": f"t{number}"}
         events += [
-            ("attempt", {"nodeid": f"t{number}", "message": "it's \"so\", \n or \0 \U0001f9e8"}),
+            ("attempt", {"nodeid": f"t{number}", "message": 'it\'s "so", \n or \0 \U0001f9e8'}),
             ("error", {"error_id": error, "message": "gone", "resolution_status": "retrying"}),
             recovery(
                 success=rng.random() < 0.7,
@@ -213,7 +213,8 @@ def test_a_source_of_the_first_schema_is_read_as_it_is(tmp_path: Path, spools: l
         connection.execute("INSERT INTO ingested VALUES ('x', 2, 2, 0, NULL)")
         connection.execute(
             "INSERT INTO recovery_performance BY NAME SELECT 'x' AS spool, unnest([1, 2]) AS seq,"
-            " 'browser' AS error_type, 'retry' AS strategy_id, true AS success, 2 AS execution_time,"
+            " 'browser' AS error_type, 'retry' AS strategy_id, true AS success,"
+            " 2 AS execution_time,"
             f" {NEW_YEAR_US} AS timestamp_us, make_timestamp({NEW_YEAR_US}) AS timestamp"
         )
     before = old.read_bytes()
@@ -311,12 +312,10 @@ def test_what_was_pruned_comes_back_from_nowhere(tmp_path: Path, spools: list[Pa
     assert copy["recovery_daily"] == learned
 
 
-def test_a_target_that_is_no_history_is_refused_at_once(
-    tmp_path: Path, spools: list[Path]
-) -> None:
+def test_a_target_that_is_no_history_is_refused_at_once(tmp_path: Path, spools: list[Path]) -> None:
     target = tmp_path / "target.duckdb"
     target.write_text("somebody's notes")
-    with pytest.raises(StoreError, match="target.duckdb is no DuckDB database"):
+    with pytest.raises(StoreError, match=r"target\.duckdb is no DuckDB database"):
         merge_databases(target, [spools[0]])
     assert target.read_text() == "somebody's notes"
 

@@ -24,12 +24,13 @@ _HUB = partial(Rule, error_type=ErrorType.COORDINATOR, strong=True)
 _NODE = partial(Rule, error_type=ErrorType.WORKER, strong=True)
 _TEST_CODE = partial(Rule, error_type=ErrorType.TEST_CODE)
 
+_WAITED = r"new session request timed out|timed out creating session"
 _NO_SESSION = any_of(
-    r"new session request timed out",
+    _WAITED,
     r"no nodes support the capabilities",
 )
 _QUEUE = any_of(
-    r"new session request timed out",
+    _WAITED,
     r"empty pool of vm",
     r"request timed out waiting for a node",
     r"could not start a new session.{0,80}timeout",
@@ -65,7 +66,7 @@ _NEW_SESSION = (
         name="grid-too-slow",
         confidence=0.7,
         recovery="delayed_retry",
-        message=r"new session request timed out",
+        message=_WAITED,
         evidence={ev.GRID: {ev.FREE}},
     ),
     _TEST_CODE(

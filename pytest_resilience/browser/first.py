@@ -1,0 +1,170 @@
+"""The first question to a session whose test has failed, sent before its answer is needed.
+
+The browser answers it while pytest writes the report, which takes longer than the answer.
+
+Invariant: it goes only to a session on this machine whose driver is idle and whose processes
+live; the page is asked only where no alert can be open, because a driver closes an alert that
+is in the way of a script.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pytest_resilience.browser import answers, latch, processes
+from pytest_resilience.browser.wire import Reply
+from pytest_resilience.core.evidence import ERROR, LIFELESS, OK, STOPPED
+from pytest_resilience.core.failures import ErrorType
+
+if TYPE_CHECKING:
+    from pytest_resilience.browser.sessions import DriverSession
+    from pytest_resilience.browser.wire import Question
+
+_NO_ALERT = Reply(OK, 404, error="no such alert")
+_NOT_SENT = Reply(ERROR, detail="the question could not be sent")
+#: First failures after which a session is as good as before.
+_OF_PAGES = frozenset({ErrorType.NETWORK.label, ErrorType.TEST_CODE.label})
+#: Seconds a driver on this machine gets to take a connection.
+_CONNECT_S = 0.1
+#: Commands that do nothing to a page and that an open alert makes fail.
+_OBSERVING = frozenset(
+    {
+        "findElement",
+        "findElements",
+        "findChildElement",
+        "findChildElements",
+        "getCurrentUrl",
+        "getElementTagName",
+        "getElementText",
+        "getElementValueOfCssProperty",
+        "getPageSource",
+        "getTitle",
+        "isElementEnabled",
+        "isElementSelected",
+    }
+)
+#: How these fail where no alert is open.
+_OBSERVED = frozenset({"NoSuchElementException", "StaleElementReferenceException"})
+#: Seconds for which no alert is taken to open by itself.
+_NO_ALERT_S = 0.1
+_ALERT_AWARE = frozenset({"chrome", "chromium", "msedge", "microsoftedge", "firefox"})
+
+
+class First:
+    """The first questions to one session: for the text of an alert, then for its page."""
+
+    def __init__(self, session: DriverSession, question: Question, *, of_page: bool) -> None:
+        self._session = session
+        self._failed = session.first_failure
+        self._commands = session.commands
+        self._alert = None if of_page else question
+        self._page = question if of_page else None
+        self._said = _NO_ALERT if of_page else None
+        self._forgotten = False
+        self._relay: threading.Thread | None = None
+
+    def speaks_for(self, session: DriverSession) -> bool:
+        """Return whether nothing went wrong with `session` since the question was sent."""
+        return session.first_failure is self._failed
+
+    def go_on(self, *, limit_s: float) -> None:
+        """Ask for the page as soon as it is known that no alert is open, without waiting here."""
+        if self._alert is not None:
+            self._relay = threading.Thread(
+                target=self._ask_page, args=(limit_s,), daemon=True, name="resilience-first"
+            )
+            self._relay.start()
+
+    def alert(self, *, limit_s: float) -> Reply:
+        """Return what the driver says to the question for the text of an alert."""
+        if self._relay is not None:
+            self._relay.join()
+        if self._said is None and self._alert is not None:
+            self._said = self._alert.answer(limit_s=limit_s)
+        return self._said or _NO_ALERT
+
+    def page(self, *, limit_s: float) -> Reply:
+        """Return what the page says; to be asked only if no alert is open."""
+        question = self._page or send_script(self._session, answers.PAGE_SCRIPT, limit_s)
+        return question.answer(limit_s=limit_s) if question is not None else _NOT_SENT
+
+    def forget(self) -> None:
+        """Do without the answers."""
+        self._forgotten = True
+        for question in (self._alert, self._page):
+            if question is not None:
+                question.close()
+
+    def _ask_page(self, limit_s: float) -> None:
+        if self._alert is None:
+            return
+        self._said = self._alert.answer(limit_s=limit_s)
+        idle = self._session.commands == self._commands and not self._session.in_flight
+        if self._said.error == "no such alert" and idle and not self._forgotten:
+            self._page = send_script(self._session, answers.PAGE_SCRIPT, _CONNECT_S)
+            if self._forgotten and self._page is not None:
+                self._page.close()
+
+
+class Asked:
+    """The first questions to several sessions; what is not read has to be forgotten."""
+
+    def __init__(self, sessions: Iterable[DriverSession], *, limit_s: float) -> None:
+        """Ask those of `sessions` that can be asked and whose processes live."""
+        self._questions: dict[DriverSession, First] = {}
+        for session in sessions:
+            first = ask(session) if _lives(session) else None
+            if first is not None:
+                self._questions[session] = first
+                first.go_on(limit_s=limit_s)
+
+    def of(self, session: DriverSession) -> First | None:
+        """Return the questions to `session`, None if it was not asked."""
+        return self._questions.get(session)
+
+    def forget(self) -> None:
+        """Do without the answers that were not read."""
+        for first in self._questions.values():
+            first.forget()
+
+
+def ask(session: DriverSession) -> First | None:
+    """Ask `session`, which lives; return None if it is not to be asked or cannot be."""
+    failed = session.first_failure
+    if session.in_flight or (failed and latch.label_of(failed) not in _OF_PAGES):
+        return None
+    of_page = no_alert_is_open(session)
+    if of_page:
+        question = send_script(session, answers.PAGE_SCRIPT, _CONNECT_S)
+    else:
+        path = f"/session/{session.session_id}/alert/text"
+        question = session.wire.send("GET", path, limit_s=_CONNECT_S)
+    return First(session, question, of_page=of_page) if question is not None else None
+
+
+def send_script(session: DriverSession, script: str, limit_s: float) -> Question | None:
+    """Send `script`, which must change nothing, to the page of `session`."""
+    path = f"/session/{session.session_id}/execute/sync"
+    return session.wire.send("POST", path, limit_s=limit_s, body={"script": script, "args": []})
+
+
+def no_alert_is_open(session: DriverSession) -> bool:
+    """Return whether the last command of `session` has just shown that no alert is open."""
+    number, error = session.care.last_error
+    return (
+        session.last_command in _OBSERVING
+        and time.monotonic() - session.in_flight_since < _NO_ALERT_S
+        and (number != session.commands or error in _OBSERVED)
+        and session.browser in _ALERT_AWARE
+    )
+
+
+def _lives(session: DriverSession) -> bool:
+    if session.remote or session.closed or session.discarded or session.quitting:
+        return False
+    known = (session.driver_process, session.browser_process)
+    lost = LIFELESS | {STOPPED}
+    return not any(processes.state(process) in lost for process in known if process is not None)
