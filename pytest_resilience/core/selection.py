@@ -26,7 +26,7 @@ POLICIES = ("expected-cost", "weighted-score", "ladder")
 #: Successes and failures believed in before anything was seen; the same for every
 #: strategy, since a wrong belief about one costs more than none.
 PRIOR = (1.0, 1.0)
-#: Outcomes that the rate over all situations is worth once something else has failed.
+#: Outcomes that all other sets of what was tried before are worth together.
 SHRINKAGE = 4.0
 #: Outcomes, and executions, that all other environments together are worth.
 FOREIGN_WEIGHT = 2.0
@@ -178,13 +178,9 @@ class Experience:
         learned = self._learned.get(pair, {})
         here = learned.get(environment, {})
         elsewhere = [cells for name, cells in learned.items() if name != environment]
-        good, bad = _prior(here, situation)
         foreign = _counted(cells[situation] for cells in elsewhere if situation in cells)
-        trusted = min(1.0, FOREIGN_WEIGHT / max(1, sum(foreign)))
-        good, bad = good + trusted * foreign[0], bad + trusted * foreign[1]
-        own = here.get(situation)
-        if own is not None:
-            good, bad = good + own.successes, bad + own.failures
+        own = _counted([here[situation]] if situation in here else [])
+        good, bad = _sum(_prior(here, situation), _capped(foreign, FOREIGN_WEIGHT), own)
         total = good + bad
         p = good / total
         return Candidate(
@@ -193,7 +189,7 @@ class Experience:
             p=p,
             upper=p + SPREAD * math.sqrt(p * (1 - p) / (total + 1)),
             cost_s=_cost(option, here.values(), [c for cells in elsewhere for c in cells.values()]),
-            samples=len(own.recent) if own is not None else 0,
+            samples=sum(own),
             score=self._scores.get(pair, UNSEEN_SCORE),
         )
 
@@ -207,16 +203,24 @@ def _counted(cells: Iterable[Cell]) -> tuple[int, int]:
 
 
 def _prior(here: Mapping[str, Cell], situation: str) -> tuple[float, float]:
-    """Return the pseudo-counts to begin with.
+    """Return the pseudo-counts to begin with; they lean on all other situations.
 
-    Once something else has failed, they lean on how often the strategy cures such errors
-    at all, for the set of what was tried may be seen rarely.
+    For a set of what was tried may be rare, and a first choice known only as a later one.
     """
-    if not situation:
-        return PRIOR
-    good, bad = (a + n for a, n in zip(PRIOR, _counted(here.values()), strict=True))
-    rate = good / (good + bad)
-    return SHRINKAGE * rate, SHRINKAGE * (1 - rate)
+    if situation:
+        good, bad = _sum(PRIOR, _counted(here.values()))
+        return SHRINKAGE * good / (good + bad), SHRINKAGE * bad / (good + bad)
+    later = _counted(cell for tried, cell in here.items() if tried)
+    return _sum(PRIOR, _capped(later, SHRINKAGE))
+
+
+def _capped(counts: tuple[int, int], most: float) -> tuple[float, float]:
+    trusted = min(1.0, most / max(1, sum(counts)))
+    return trusted * counts[0], trusted * counts[1]
+
+
+def _sum(*counts: tuple[float, float]) -> tuple[float, float]:
+    return sum(good for good, _ in counts), sum(bad for _, bad in counts)
 
 
 def _cost(option: Option, here: Iterable[Cell], elsewhere: Iterable[Cell]) -> float:
@@ -292,8 +296,8 @@ class WeightedScore:
     """The highest weighted score.
 
     Attributes:
-        escalate: True to climb: the best of the lowest level first, and after a failure the
-            best of the next level. False to choose among all levels at once.
+        escalate: Take the best of the lowest level, after a failure that of the next; False
+            to take the best of all levels.
     """
 
     escalate: bool = True

@@ -216,8 +216,9 @@ def attach_new(connection: DuckDBPyConnection, path: Path, name: str) -> None:
 
     attach = f"ATTACH {quoted(path)} AS {name} (TYPE duckdb"
     try:
-        # The oldest format still written, so that every supported DuckDB can read the file.
-        connection.execute(f"{attach}, STORAGE_VERSION 'v1.2.0')")
+        # The oldest format still written, so that every supported DuckDB can read the file;
+        # and blocks of a quarter of the usual size: tables of a few rows need one each.
+        connection.execute(f"{attach}, STORAGE_VERSION 'v1.2.0', BLOCK_SIZE 65536)")
     except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.ParserException):
         connection.execute(f"{attach})")
 

@@ -137,9 +137,17 @@ class TestProbability:
         rate = (1 + 6) / (2 + 8)
         assert weighed(known, RESTART, "retry").p == pytest.approx(4 * rate / (4 + 2))
 
-    def test_what_was_seen_after_a_failure_does_not_count_for_a_first_choice(self) -> None:
-        known = experience((key(tried="retry"), "1" * 20, 7.0))
-        assert weighed(known).p == 0.5
+    @pytest.mark.parametrize(
+        ("seen", "expected"),
+        [("1", 2 / 3), ("10", 2 / 4), ("1110", 4 / 6), ("1" * 18 + "00", (1 + 3.6) / 6)],
+        ids=["one", "two", "four", "twenty-count-as-four"],
+    )
+    def test_for_a_first_choice_what_was_seen_later_counts_as_four_outcomes_at_most(
+        self, seen: str, expected: float
+    ) -> None:
+        candidate = weighed(experience((key(tried="retry"), seen, 7.0)))
+        assert candidate.p == pytest.approx(expected)
+        assert candidate.samples == 0
 
     def test_the_order_in_which_things_were_tried_does_not_matter(self) -> None:
         known = experience((key("reset", tried="restart+retry"), "1111", 60.0))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.selection import SEED, WORLD, Play, Player, failures, play
 from pytest_resilience.core.selection import (
     POLICIES,
     Candidate,
@@ -365,3 +366,38 @@ class TestAgreement:
     ) -> None:
         certain = [candidate(c.strategy, c.cost_s, c.p, level=c.level) for c in candidates]
         assert agreement(chosen(ExpectedCost(probe_share=0.0), certain), certain)
+
+
+class TestLearning:
+    """In a simulated world, learning leads to the best first choices, and soon."""
+
+    def plays(self, policy: Policy, replicates: int = 16, count: int = 250) -> list[Play]:
+        return [
+            play(
+                Player(policy, WORLD, SEED + number),
+                failures(WORLD, count, SEED + number),
+                lambda number: WORLD,
+            )
+            for number in range(replicates)
+        ]
+
+    def near_share(self, plays: list[Play]) -> float:
+        """Share of first choices near the best, after a hundred failures."""
+        late = [good for one in plays for good in one.near[100:]]
+        return sum(late) / len(late)
+
+    def test_after_a_hundred_failures_nearly_all_first_choices_are_near_the_best(self) -> None:
+        plays = self.plays(ExpectedCost())
+        assert self.near_share(plays) >= 0.92
+        early = [good for one in plays for good in one.near[:50]]
+        assert sum(early) / len(early) < 0.85, "there was nothing to learn"
+
+    def test_a_ladder_never_gets_there(self) -> None:
+        assert self.near_share(self.plays(Ladder())) < 0.92
+
+    def test_it_costs_less_than_a_ladder_with_the_same_luck(self) -> None:
+        ours, ladder = (
+            sum(sum(one.regrets) for one in self.plays(policy, replicates=4))
+            for policy in (ExpectedCost(), Ladder())
+        )
+        assert ours < 0.5 * ladder

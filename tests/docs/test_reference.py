@@ -22,6 +22,7 @@ from pytest_resilience.config import OPTIONS, Option
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.builtin import builtin_strategies
 from pytest_resilience.core.classifier import BUILTIN_RULES
+from pytest_resilience.core.deferral import Defer
 from pytest_resilience.core.events import Attempt, RecoveryPerformanceRecord, TestResult
 from pytest_resilience.core.failures import ErrorSeverity, ErrorType, Verdict
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel
@@ -74,7 +75,7 @@ class TestOptions:
 
     def test_every_type_is_explained(self) -> None:
         told = column(table(REFERENCE / "options.md", "type"), "type")
-        assert set(told) == {"flag", "choice", "int", "seconds", "path"}
+        assert set(told) == {"flag", "choice", "int", "seconds", "path", "list"}
         assert {option.kind for option in OPTIONS} <= set(told)
 
     @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
@@ -134,6 +135,12 @@ class TestHooks:
         assert sorted(column(table(REFERENCE / "hooks.md", "kind"), "kind")) == sorted(kinds)
 
 
+STRATEGIES: tuple[RecoveryStrategy, ...] = (
+    *builtin_strategies(FakeClock(), random.Random(0)),
+    Defer(),
+)
+
+
 class TestVocabulary:
     """Verdicts, error types, severities, probes, strategies, levels."""
 
@@ -163,13 +170,13 @@ class TestVocabulary:
 
     def test_strategies_are_the_built_in_ones(self) -> None:
         told = table(REFERENCE / "strategies.md", "strategy")
-        built_in = _strategies()
-        levels = {strategy.name: str(int(strategy.level)) for strategy in built_in}
+        levels = {strategy.name: str(int(strategy.level)) for strategy in STRATEGIES}
         assert {row["strategy"]: row["level"] for row in told} == levels
 
-    @pytest.mark.parametrize("strategy", [*range(4)], ids=lambda n: f"strategy-{n}")
-    def test_a_strategy_applies_to_the_error_types_its_row_names(self, strategy: int) -> None:
-        found = _strategies()[strategy]
+    @pytest.mark.parametrize("found", STRATEGIES, ids=lambda strategy: strategy.name)
+    def test_a_strategy_applies_to_the_error_types_its_row_names(
+        self, found: RecoveryStrategy
+    ) -> None:
         rows = table(REFERENCE / "strategies.md", "strategy")
         told = next(row["error types"] for row in rows if row["strategy"] == found.name)
         named = set(re.findall(r"`(\w+)`", f"`{told}`"))
@@ -186,10 +193,6 @@ class TestVocabulary:
         told = column(table(REFERENCE / "strategies.md", "recovery"), "recovery")
         used = {rule.recovery for rule in BUILTIN_RULES if rule.recovery}
         assert used | set(USUAL_RECOVERY.values()) <= set(told)
-
-
-def _strategies() -> tuple[RecoveryStrategy, ...]:
-    return builtin_strategies(FakeClock(), random.Random(0))
 
 
 @pytest.fixture(scope="module")
