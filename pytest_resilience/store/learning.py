@@ -136,7 +136,7 @@ def _add_to_days(connection: DuckDBPyConnection) -> None:
 def _cells() -> str:
     keys = ", ".join(_CELL)
     outcome = (
-        "{at_us: at_us, seq: seq, id: id, success: success, cost_s: cost_s, seconds: seconds,"
+        "{at_us: at_us, seq: seq, id: id, success: success, cost_s: cost_s, execution_s: seconds,"
         " timed_out: timed_out}"
     )
     return f"""
@@ -209,7 +209,7 @@ def _keep_timeouts(connection: DuckDBPyConnection, updated: str) -> None:
     for error_type, strategy_id, outcomes in pairs:
         rule = QuantileTimeout()
         for outcome in outcomes:
-            rule.observe(round(outcome["seconds"], 6), outcome["timed_out"])
+            rule.observe(round(outcome["execution_s"], 6), outcome["timed_out"])
         row = (error_type, strategy_id, rule.timeout_s, json.dumps(rule.to_dict()))
         for column, value in zip(columns, row, strict=True):
             column.append(value)

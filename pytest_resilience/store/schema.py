@@ -282,7 +282,7 @@ CREATE TABLE recovery_cells (
     executions INTEGER,         -- how many the mean stands for
     latest_us BIGINT,           -- moment of the newest one
     outcomes STRUCT(at_us BIGINT, seq BIGINT, id BIGINT, success BOOLEAN, cost_s DOUBLE,
-                    seconds DOUBLE, timed_out BOOLEAN)[]  -- newest 60, oldest first
+                    execution_s DOUBLE, timed_out BOOLEAN)[]  -- newest 60, oldest first
 );
 
 -- A row is there while a merge is going on, and in a file that was copied without the log

@@ -17,6 +17,8 @@ from selenium.common.exceptions import (
     UnexpectedAlertPresentException,
     WebDriverException,
 )
+from selenium.webdriver.support import expected_conditions
+from selenium.webdriver.support.ui import WebDriverWait
 
 from pytest_resilience.browser import first, probes, processes
 from pytest_resilience.browser.first import Asked
@@ -202,12 +204,14 @@ class TestInABrowser:
             assert dict(told(evidence_of(session, questions)))["session"] == ("ok", "")
             assert driver.title == "bank"
 
-    def test_the_page_is_that_of_the_failure(
+    def test_a_page_that_was_asked_at_once_is_that_of_the_failure(
         self, chrome: Chrome, registry: SessionRegistry
     ) -> None:
         driver, session = opened(chrome, registry)
         with pytest.raises(NoSuchElementException):
             driver.find_element("id", "missing")
+        # However slow the machine is, it was a moment ago.
+        session.in_flight_since = time.monotonic()
         questions = asked(session)
         driver.get(OTHER_PAGE)
         assert evidence_of(session, questions).detail("page") == PAGE
@@ -243,19 +247,24 @@ class TestInABrowser:
 
     @pytest.mark.parametrize("name", ["driver", "browser"])
     def test_a_stopped_process_is_sent_nothing(
-        self, chrome: Chrome, registry: SessionRegistry, name: str
+        self,
+        chrome: Chrome,
+        registry: SessionRegistry,
+        eventually: Callable[..., bool],
+        name: str,
     ) -> None:
         driver, session = opened(chrome, registry)
         assert driver.title
-        pid = session.driver_pid if name == "driver" else session.browser_pid
-        assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
+        process = session.driver_process if name == "driver" else session.browser_process
+        assert process is not None
+        os.kill(process.pid, signal.SIGSTOP)
         try:
+            assert eventually(lambda: processes.state(process) == "stopped")
             questions = Asked([session], limit_s=LIMIT_S)
             assert questions.of(session) is None
             assert evidence_of(session, questions).answer(f"{name}_process") == "stopped"
         finally:
-            os.kill(pid, signal.SIGCONT)
+            os.kill(process.pid, signal.SIGCONT)
 
 
 @pytest.mark.browser
@@ -270,9 +279,9 @@ def test_a_firefox_is_asked_in_the_same_way(
     assert driver.title
     assert evidence_of(session, asked(session)).answer("page") == "ok"
     driver.execute_script("setTimeout(() => alert('mind the gap'), 0)")
-    deadline = time.monotonic() + LIMIT_S
-    while "alert" not in evidence_of(session, asked(session)).detail("session"):
-        assert time.monotonic() < deadline, "no alert was seen"
+    WebDriverWait(driver, 30).until(expected_conditions.alert_is_present())
+    evidence = evidence_of(session, asked(session))
+    assert evidence.detail("session") == "alert open: mind the gap"
     assert driver.switch_to.alert.text == "mind the gap"
 
 

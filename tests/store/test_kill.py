@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_resilience.store import database, learning, snapshot
 from pytest_resilience.store.history import History
 from pytest_resilience.store.spool import orphans
+
+from .samples import contents
 
 #: Kills in one run of the test; a benchmark may ask for more.
 KILLS = int(os.environ.get("STORE_KILLS", "24"))
@@ -30,7 +33,7 @@ def moments(rng: random.Random, before: int, total: int) -> list[str]:
         lambda: f"line:{rng.randint(1, before)}",
         lambda: f"line:{rng.randint(before + 1, total)}",
         lambda: f"merge:{rng.random() * 0.08:.4f}",
-        lambda: f"end:{rng.randint(1, 36)}",
+        lambda: f"end:{rng.randint(1, 120)}",
     )
     moments = [draws[number % len(draws)]() for number in range(KILLS)]
     rng.shuffle(moments)
@@ -67,6 +70,8 @@ def test_killed_sessions_lose_nothing_and_double_nothing(
             _, errors = process.communicate()
             assert process.returncode in (0, -signal.SIGKILL), errors
             killed += process.returncode != 0
+        # Whatever was killed while writing it: what is there is whole.
+        assert snapshot.read(snapshot.path_of(history.path)).reason == ""
     # A kill planned later than the session's own end hits nobody; most must hit.
     assert killed >= KILLS / 2
 
@@ -85,6 +90,22 @@ def test_killed_sessions_lose_nothing_and_double_nothing(
     assert books == [{"n": len(stored), "bad": 0}]
     assert history.read(_SCORES_DIFFER) == []
     assert list(folder.glob("*.corrupt-*")) == []
+    assert snapshot.read(snapshot.path_of(history.path)).reason == ""
+    learned = contents(history)
+    assert learned["recovery_daily"]
+    assert learned["merges_under_way"] == []
+    learn_anew(history)
+    assert contents(history) == learned
+
+
+def learn_anew(history: History) -> None:
+    """Fill the learned tables from all recoveries, as if they had come at once."""
+    with (
+        database.engine(history.path) as connection,
+        database.attached(connection, history.path, ""),
+        database.transaction(connection),
+    ):
+        learning.relearn(connection, 1)
 
 
 _SCORES_DIFFER = """
