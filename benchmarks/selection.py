@@ -6,8 +6,8 @@ Drives the policies and the experience of `pytest_resilience.core.selection` thr
 failures whose true probabilities and costs are known, so that each choice can be held against
 the best one there is. All policies meet the same failures with the same luck.
 
-The costs and the kinds are given; how often a level cures a kind, and how frequent that kind is,
-was settled once so that oracle and ladder fare as in an earlier study, and not touched after.
+The worlds are models. How often a level cures a kind of failure, and how frequent the kind is,
+was settled by how oracle and ladder fare, and is not tuned to any policy that learns.
 
 Invariant: what a policy is given is what it would have seen; the truth is used for judging and
 by the oracle alone. A bar is printed as met or not met as it is.

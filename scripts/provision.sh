@@ -103,7 +103,8 @@ lacking_python() {
 lacking_chromium() {
     if has_chromium; then return; fi
     if debian_names chromium-driver chromium-chromedriver; then
-        lacking+=(chromium chromium-driver)
+        # Without the last one, only root and machines with user namespaces can run it.
+        lacking+=(chromium chromium-driver chromium-sandbox)
     else
         lacking+=(chromium-browser chromium-chromedriver)
     fi

@@ -36,7 +36,7 @@ DEBIAN, UBUNTU, MINT = (
 )
 DEBIAN_LISTS = ("chromium-driver", "firefox-esr", "firefox-esr-l10n-de")
 UBUNTU_LISTS = ("chromium-chromedriver", "firefox")
-CHROMIUM = {"chromium": ("chromium",), "chromium-driver": ("chromedriver",)}
+CHROMIUM = "chromium chromium-driver chromium-sandbox"
 
 PYTHON = """
     case "$*" in
@@ -175,7 +175,8 @@ def test_a_user_who_may_not_install_is_told_one_command_for_all_that_is_missing(
     user: Machine,
 ) -> None:
     done = user.provision("chromium", "firefox", "grid")
-    packages = "python3 python3-venv chromium chromium-driver firefox-esr default-jre-headless npm"
+    packages = "python3 python3-venv chromium chromium-driver chromium-sandbox firefox-esr "
+        "default-jre-headless npm"
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         f"Missing on this machine: {packages}",
@@ -188,13 +189,13 @@ def test_a_user_who_may_not_install_is_told_one_command_for_all_that_is_missing(
 @pytest.mark.parametrize(
     ("release", "lists", "names"),
     [
-        pytest.param(DEBIAN, DEBIAN_LISTS, "chromium chromium-driver", id="debian"),
+        pytest.param(DEBIAN, DEBIAN_LISTS, CHROMIUM, id="debian"),
         pytest.param(UBUNTU, UBUNTU_LISTS, "chromium-browser chromium-chromedriver", id="ubuntu"),
-        pytest.param(DEBIAN, (), "chromium chromium-driver", id="debian-without-lists"),
+        pytest.param(DEBIAN, (), CHROMIUM, id="debian-without-lists"),
         pytest.param(UBUNTU, (), "chromium-browser chromium-chromedriver", id="ubuntu-bare"),
         pytest.param(MINT, (), "chromium-browser chromium-chromedriver", id="like-ubuntu-bare"),
-        pytest.param(MINT, DEBIAN_LISTS, "chromium chromium-driver", id="lists-go-first"),
-        pytest.param("ID=kali\nID_LIKE=debian", (), "chromium chromium-driver", id="like-debian"),
+        pytest.param(MINT, DEBIAN_LISTS, CHROMIUM, id="lists-go-first"),
+        pytest.param("ID=kali\nID_LIKE=debian", (), CHROMIUM, id="like-debian"),
     ],
 )
 def test_chromium_is_asked_for_by_the_names_of_the_machine(
@@ -222,12 +223,11 @@ def test_firefox_is_asked_for_by_the_name_of_the_machine(
 
 def test_root_installs_what_is_missing_with_lists_fetched_once(root: Machine) -> None:
     root.add_python(package="python3")
-    for package, programs in CHROMIUM.items():
-        for program in programs:
-            root.add(program, package=package)
+    root.add("chromium", package="chromium")
+    root.add("chromedriver", package="chromium-driver")
     done = root.provision("chromium")
     assert (done.returncode, done.stdout) == (0, "Done\n"), done.stderr
-    assert root.installed() == ["python3", "python3-venv", "chromium", "chromium-driver"]
+    assert root.installed() == ["python3", "python3-venv", *CHROMIUM.split()]
     assert [call for call in root.calls("apt-get") if call.startswith("update")] == ["update -qq"]
     assert root.calls("apt-get")[0] == "update -qq"
 
@@ -244,7 +244,7 @@ def test_where_there_is_no_apt_the_packages_are_named_all_the_same(root: Machine
     (root.bin / "apt-cache").unlink()
     done = root.provision("chromium")
     assert done.returncode == 2
-    assert "Missing on this machine: chromium chromium-driver" in done.stderr
+    assert f"Missing on this machine: {CHROMIUM}\n" in done.stderr
     assert "apt-get install" not in done.stderr
 
 

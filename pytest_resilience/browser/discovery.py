@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pytest_resilience.browser import host, processes
 from pytest_resilience.browser.processes import ProcessId
@@ -44,7 +45,7 @@ def describe(driver: WebDriver, requested: dict[str, Any] | None) -> DriverSessi
         session_id=driver.session_id or "",
         browser=str(granted.get("browserName", "")).lower(),
         browser_version=str(granted.get("browserVersion", "")),
-        endpoint=endpoint,
+        endpoint=without_credentials(endpoint),
         remote=remote,
         wire=Wire.to(driver.command_executor, endpoint, remote=remote),
         requested=copy.deepcopy(requested),
@@ -77,7 +78,7 @@ def anticipate(driver: WebDriver, requested: dict[str, Any] | None) -> DriverSes
         session_id="",
         browser=names[0].lower() if names else "",
         browser_version="",
-        endpoint=endpoint,
+        endpoint=without_credentials(endpoint),
         remote=remote,
         wire=Wire.to(driver.command_executor, endpoint, remote=remote),
         requested=requested,
@@ -87,11 +88,22 @@ def anticipate(driver: WebDriver, requested: dict[str, Any] | None) -> DriverSes
 
 
 def endpoint_of(driver: WebDriver) -> str:
-    """Return the URL that the commands of `driver` go to, "" if it cannot be told."""
+    """Return the URL that the commands of `driver` go to, "" if it cannot be told.
+
+    With the credentials it may contain: the way to it is made from this.
+    """
     executor: Any = driver.command_executor
     config = getattr(executor, "_client_config", None) or getattr(executor, "client_config", None)
     address = getattr(config, "remote_server_addr", None) or getattr(executor, "_url", None)
     return str(address or "")
+
+
+def without_credentials(url: str) -> str:
+    """Return `url` as it may be shown: reports and histories are read by others."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def profile_of(granted: Mapping[str, Any]) -> str | None:

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import urllib3
 
+from pytest_resilience.browser.discovery import without_credentials
 from pytest_resilience.browser.rebirth import point
 from pytest_resilience.browser.wire import Wire
 
@@ -98,8 +99,7 @@ def _way_to(url: str, beside: Wire) -> Wire:
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers.update(urllib3.util.make_headers(basic_auth=login))
-    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return beside.leading_to(bare, headers)
+    return beside.leading_to(without_credentials(url), headers)
 
 
 def _without_credentials(config: Any) -> Any:

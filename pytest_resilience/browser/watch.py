@@ -253,10 +253,11 @@ class Watch:
         from pytest_resilience.browser.wire import Wire
 
         failed = self._failed_service(getattr(driver, "service", None), error)
-        failed.endpoint = discovery.endpoint_of(driver)
+        address = discovery.endpoint_of(driver)
+        failed.endpoint = discovery.without_credentials(address)
         failed.remote = failed.driver_process is None
         failed.requested = requested
-        failed.wire = Wire.to(driver.command_executor, failed.endpoint, remote=failed.remote)
+        failed.wire = Wire.to(driver.command_executor, address, remote=failed.remote)
         return failed
 
     def _failed_service(self, service: Any, error: BaseException) -> FailedStart:

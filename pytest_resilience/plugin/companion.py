@@ -114,6 +114,10 @@ class Companion:
             self._desk.recover(case, *pending)
         case.mark = self._desk.mark()
 
+    def pytest_runtest_logfinish(self) -> None:
+        """An item has its verdict: what was changed for it alone is changed back."""
+        self._desk.restore()
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]

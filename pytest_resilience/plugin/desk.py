@@ -205,10 +205,17 @@ class FailureDesk:
         """The next attempt of a deferred item begins."""
         self._engine.resume(case.history)
 
-    def close(self, case: Case, *, passed: bool) -> None:
-        """The item has its verdict; settle its last recovery and leave nothing broken behind."""
+    def restore(self) -> None:
+        """Change back what was changed for the item that has just ended."""
         try:
             self._environment.restore_timeouts()
+        except Exception as fault:  # noqa: BLE001 - see the invariant
+            self._guard(fault)
+
+    def close(self, case: Case, *, passed: bool) -> None:
+        """The item has its verdict; settle its last recovery and leave nothing broken behind."""
+        self.restore()
+        try:
             if passed:
                 self._settle(case, survived=True)
             elif self._infrastructure(case):

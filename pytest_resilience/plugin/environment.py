@@ -210,6 +210,7 @@ class BrowserEnvironment(Repairs):
         """See `core.ports.Environment`."""
         # What is broken must not wait for the end: others may need the same browser.
         self.restart_browsers(with_driver=True)
+        self.restore_timeouts()
         return self.deferrals.defer()
 
     def drop_failed_fixtures(self, item: pytest.Item) -> None:

@@ -26,7 +26,7 @@ def test_failures_in_a_healthy_browser_are_final_at_once(run_browsers: Run) -> N
         "test_mistake": ("failed", "failed in call test_code"),
         "test_second_crash": (
             "failed",
-            "rerun in call browser browser_restart",
+            "rerun in call browser fresh_window",
             "failed in call product",
         ),
         "test_after": ("passed", "passed"),

@@ -28,8 +28,8 @@ def test_a_browser_that_starts_at_the_second_try_is_waited_for(run_browsers: Run
     plan = {"test_fixture_asks": ("start", "exit"), "test_asks": ("start", "exit")}
     run = run_browsers({"test_it.py": "@late"}, plan=plan)
     assert told(run) == {
-        "test_fixture_asks": ("recovered", "rerun in setup resource driver_restart", "passed"),
-        "test_asks": ("recovered", "rerun in call resource driver_restart", "passed"),
+        "test_fixture_asks": ("recovered", "rerun in setup resource immediate_retry", "passed"),
+        "test_asks": ("recovered", "rerun in call resource immediate_retry", "passed"),
         "test_after": ("passed", "passed"),
     }, run.output
     assert run.log() == ["+driver", "+account", "+other", "-account", "-other", "-driver"]

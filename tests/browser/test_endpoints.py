@@ -13,7 +13,7 @@ import pytest
 from selenium.webdriver.remote.client_config import ClientConfig
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 
-from pytest_resilience.browser.discovery import endpoint_of
+from pytest_resilience.browser.discovery import endpoint_of, without_credentials
 from pytest_resilience.browser.endpoints import Endpoints, is_ready, plain
 from pytest_resilience.browser.wire import Wire
 
@@ -204,6 +204,18 @@ class TestCredentials:
         endpoints = Endpoints([first, second])
         assert endpoints.switch(first, Wire(first, headers={"Authorization": "Basic YW5uYTpvbmU="}))
         assert servers[1].logins == ["bert:two"]
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("https://me:secret@hub.example:4444/wd/hub", "https://hub.example:4444/wd/hub"),
+            ("http://me@hub", "http://hub"),
+            ("http://hub:4444/a@b", "http://hub:4444/a@b"),
+            ("", ""),
+        ],
+    )
+    def test_nobody_is_shown_those_of_an_address(self, url: str, shown: str) -> None:
+        assert without_credentials(url) == shown
 
     @pytest.mark.filterwarnings("ignore:Embedding username and password")
     @pytest.mark.parametrize(
