@@ -175,8 +175,7 @@ def test_a_user_who_may_not_install_is_told_one_command_for_all_that_is_missing(
     user: Machine,
 ) -> None:
     done = user.provision("chromium", "firefox", "grid")
-    packages = "python3 python3-venv chromium chromium-driver chromium-sandbox firefox-esr "
-        "default-jre-headless npm"
+    packages = f"python3 python3-venv {CHROMIUM} firefox-esr default-jre-headless npm"
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         f"Missing on this machine: {packages}",

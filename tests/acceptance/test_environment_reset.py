@@ -101,3 +101,49 @@ def test_a_reset_of_the_user_that_fails_is_told_and_the_browsers_are_new(run_bro
         "passed",
     ), run.output
     assert "detail OSError: the container does not stop" in run.log()
+
+
+def test_it_ends_browsers_that_nobody_holds_any_more(run_browsers: Run) -> None:
+    """One whose driver object was lost without a quit goes, too; one in use stays."""
+    test = """
+        import gc
+
+        import lab
+        import psutil
+        import pytest
+
+        kept = []
+
+        @pytest.fixture(scope="session")
+        def driver():
+            driver = lab.launch()
+            yield driver
+            driver.quit()
+
+        def test_forgets_to_quit():
+            driver = lab.launch()
+            lab.log(str(driver.service.process.pid))
+            # Otherwise its service ends it when it is collected.
+            kept.append(driver.service)
+
+        def test_keeps_one():
+            kept.append(lab.launch())
+
+        @pytest.mark.resilience(strategies=["environment_reset"])
+        def test_reset(driver):
+            gc.collect()
+            pid = int(open("log.txt").readline())
+            if lab.due("call"):
+                assert psutil.pid_exists(pid)
+                lab.kill_browser(driver)
+            lab.visit(driver)
+            assert not psutil.pid_exists(pid)
+            lab.visit(kept[1])
+            kept[1].quit()
+    """
+    run = run_browsers({"test_it.py": test}, plan={"test_reset": ("call", "any")})
+    assert told(run)["test_reset"] == (
+        "recovered",
+        "rerun in call browser environment_reset",
+        "passed",
+    ), run.output

@@ -177,3 +177,35 @@ def test_one_found_dead_before_a_test_gets_a_tab_too(run_browsers: Run) -> None:
         "test_leaves_a_dead_tab": ("passed", "passed"),
         "test_next": ("recovered", "passed in setup browser fresh_window"),
     }, run.output
+
+
+def test_where_no_tab_can_be_opened_the_session_is_replaced(run_browsers: Run) -> None:
+    """A browser that opens nothing any more costs no further attempt."""
+    conftest = """
+        import pytest_resilience.browser.windows as windows
+
+        windows.replace_dead_tab = lambda session: False
+    """
+    test = """
+        import lab
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def driver():
+            with lab.browser() as driver:
+                yield driver
+
+        def test_crash(driver):
+            lab.visit(driver)
+            lab.strike("call", driver)
+            lab.visit(driver)
+    """
+    run = run_browsers(
+        {"conftest.py": conftest, "test_it.py": test}, plan={"test_crash": ("call", "renderer")}
+    )
+    assert told(run)["test_crash"] == (
+        "recovered",
+        "rerun in call browser fresh_window",
+        "passed",
+    ), run.output
+    assert run.log() == ["+driver", "-driver"] * 2
