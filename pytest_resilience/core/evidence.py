@@ -20,7 +20,7 @@ UNASKED = "unasked"
 # TARGET (the page's server, asked by us): VANISHED (it was there before), REFUSED, RESET, DNS,
 #   TLS, SILENT, ERROR, GATEWAY, SERVER_ERROR
 # GRID: BUSY (no free slot), EMPTY (no node up), DEAD (lost this session), REFUSED, SILENT, ERROR;
-#   where a session was wanted and it is known which, FREE (a slot for it) or MISFIT (no node for it)
+#   where a session was wanted and it is known which, FREE (a slot) or MISFIT (no node for it)
 # NODE (of a grid, the one that holds the session): DEAD (down), SILENT, REFUSED
 # HOST: SHORT (detail says of what)
 # LATCH: label of the error type the session failed with first, or CLOSED (by the test itself)

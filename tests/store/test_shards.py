@@ -21,6 +21,7 @@ from pytest_resilience.store.spool import Spool, prepare
 
 from .conftest import NEW_YEAR_US
 from .samples import contents, merged, recovery
+from .test_damage import flip_blocks
 
 Fill = Callable[..., Path]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -157,9 +158,8 @@ def test_sources_that_cannot_be_used_are_named_and_the_others_merged(
 
     good = [built(tmp_path / "a", spools[:2]).path, built(tmp_path / "b", spools[1:4]).path]
     torn = source("torn.duckdb", good[0].read_bytes()[:30_000])
-    flipped = bytearray(good[0].read_bytes())
-    flipped[12_288 + 100] ^= 0xFF
-    damaged = source("damaged.duckdb", bytes(flipped))
+    damaged = source("damaged.duckdb", good[0].read_bytes())
+    flip_blocks(damaged)
     newer = source("newer.duckdb", good[0].read_bytes())
     with duckdb.connect(newer) as connection:
         connection.execute(
