@@ -62,7 +62,8 @@ refresh_packages() { # bring the package lists up to date, once, if we may
     fi
 }
 
-has_package() { apt-cache show "$1" >/dev/null 2>&1; }
+# Of a name that other packages merely mention, apt-cache says nothing, but that is no error.
+has_package() { [ -n "$(apt-cache show "$1" 2>/dev/null)" ]; }
 
 debian_names() { # debian_names PACKAGE UBUNTU_PACKAGE: the machine has the first, not the second
     refresh_packages
@@ -203,5 +204,5 @@ provision() {
     shift 2
     for what in python "$@"; do "lacking_$what"; done
     if [ ${#lacking[@]} -gt 0 ]; then need_packages "${lacking[@]}"; fi
-    for what in python "$@"; do "make_$what"; done
+    for what in "$@" python; do "make_$what"; done
 }

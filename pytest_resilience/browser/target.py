@@ -116,7 +116,7 @@ def ask(url: str, *, verify: bool = True, limit_s: float = LIMIT_S) -> tuple[str
         return DNS, f"{parts.hostname}: {unknown}"
     authority = parts.netloc.rpartition("@")[2]
     bare = parts._replace(netloc=authority, fragment="").geturl()
-    status, failure = _status(bare, verify=verify, limit_s=max(0.1, deadline - time.monotonic()))
+    status, failure = _status(bare, verify=verify, limit_s=max(0.05, deadline - time.monotonic()))
     if failure is not None:
         return _how(failure), f"{authority}: {failure}"[:300]
     return status_answer(status), f"{status} {bare}"[:300]

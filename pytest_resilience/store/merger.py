@@ -11,6 +11,7 @@ only, as long as the other process works.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -125,3 +126,6 @@ def serve(path: str) -> None:
     except StoreError as error:
         told = {"unavailable": error.message} if error.slug == StoreError.slug else {}
     sys.stdout.write(json.dumps(told, default=str))
+    sys.stdout.flush()
+    # Somebody waits for the end, and nothing is left that has to be closed.
+    os._exit(0)

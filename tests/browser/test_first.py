@@ -33,13 +33,13 @@ LIMIT_S = 5.0
 Chrome = Callable[..., webdriver.Chrome]
 
 
-def session_with(**facts: Any) -> DriverSession:
-    """Return a session whose last command has just found an element."""
+def session_with(*, seconds_ago: float = 0, **facts: Any) -> DriverSession:
+    """Return a session whose last command found an element, so many seconds ago."""
     given = {
         "browser": "chrome",
         "last_command": "findElement",
         "commands": 3,
-        "in_flight_since": time.monotonic(),
+        "in_flight_since": time.monotonic() - seconds_ago,
         **facts,
     }
     return DriverSession(
@@ -71,10 +71,10 @@ class TestNoAlertIsOpen:
             {"last_command": "w3cGetWindowHandles"},
             {"last_command": "screenshot"},
             {"last_command": ""},
-            {"in_flight_since": time.monotonic() - 5},
+            {"seconds_ago": 5},
             {"browser": "internet explorer"},
         ],
-        ids=lambda facts: "-".join(str(value) for value in facts.values()),
+        ids=lambda facts: "-".join(f"{name}-{value}" for name, value in facts.items()),
     )
     def test_anything_else_does_not(self, facts: dict[str, Any]) -> None:
         assert not first.no_alert_is_open(session_with(**facts))
