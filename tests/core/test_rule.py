@@ -65,7 +65,7 @@ def test_types_match_along_the_mro_of_any_exception(types: tuple[str, ...]) -> N
         ({"types": ("UIError",), "remote": False}, True),
         ({"types": ("UIError",), "starting": True}, False),
         ({"types": ("UIError",), "starting": False}, True),
-        ({"evidence": {"session": {"ok", "error"}}}, True),
+        ({"evidence": {"session": ("error", "ok")}}, True),
         ({"evidence": {"session": {"silent"}}}, False),
         ({"evidence": {"grid": {"ok"}}}, False),
         ({"evidence": {"grid": {"unasked"}}}, True),
