@@ -176,8 +176,11 @@ class SessionReport:
             events.SESSION_FINISHED,
             {"exit_status": int(session.exitstatus), "counts": dict(summary.counts)},
         )
-        self._merge(summary)
+        merger = self._begin_merge(summary)
         self._write_reports(summary)
+        if merger is not None and self._end_merge(merger, summary):
+            # Once more, with what the merge had to tell.
+            self._write_reports(summary)
 
     def _summarise(self, exit_status: int) -> Summary:
         from pytest_resilience.report.summary import SessionInfo, Summary
@@ -222,9 +225,10 @@ class SessionReport:
             },
         }
 
-    def _merge(self, summary: Summary) -> None:
+    def _begin_merge(self, summary: Summary) -> Merger | None:
+        """Let the spool be taken into the history; None if there is no history."""
         if self._spool is None or self._settings.db is None:
-            return
+            return None
         self._spool.close()
         merger = self._merger or Merger(self._settings.db)
         merger.begin()
@@ -234,8 +238,11 @@ class SessionReport:
                 f"{self._shown(self._settings.db)}: {self._spool.error}"
             )
             summary.events_lost += self._spool.lost
-        # What takes time and does not depend on the merge.
-        self._load_reports()
+        return merger
+
+    def _end_merge(self, merger: Merger, summary: Summary) -> bool:
+        """Wait for the history; return whether there was something to warn of."""
+        warned = len(self._faults.messages)
         try:
             merged = merger.finish()
             if merged.moved_aside is not None:
@@ -251,21 +258,17 @@ class SessionReport:
             if merged.snapshot_error:
                 text = f"the next run will not know what this one learned: {merged.snapshot_error}"
                 self._faults.warn(str(StoreError(text)))
-            if self._settings.db.exists():
-                summary.artifacts["history"] = self._shown(self._settings.db)
+            if merger.path.exists():
+                history = {"history": self._shown(self._settings.db)}
+                summary.artifacts = {**history, **summary.artifacts}
         except ResilienceError as error:
             self._faults.warn(str(error))
+        return len(self._faults.messages) > warned
 
     def pytest_unconfigure(self) -> None:
         """Leave no process behind if the session ended without its summary."""
         if self._merger is not None:
             self._merger.close()
-
-    def _load_reports(self) -> None:
-        if self._settings.report is not None:
-            from pytest_resilience.report import html
-
-            html.load()
 
     def _write_reports(self, summary: Summary) -> None:
         from pytest_resilience.report.exchange import write_json

@@ -8,7 +8,6 @@ template escapes all it is given, and the script makes text nodes alone.
 from __future__ import annotations
 
 import base64
-import contextlib
 import gzip
 import hashlib
 import json
@@ -22,12 +21,6 @@ from pytest_resilience.report.view import page, table
 
 if TYPE_CHECKING:
     import jinja2
-
-
-def load() -> None:
-    """Load what a page is made with, if that can be loaded; `write_html` tells if not."""
-    with contextlib.suppress(ImportError):
-        import jinja2  # noqa: F401
 
 
 def write_html(

@@ -40,10 +40,13 @@ class Merger:
 
     Args:
         limit_s: Seconds the other process gets for a merge.
+
+    Attributes:
+        path: The database file, absolute.
     """
 
     def __init__(self, path: Path, *, limit_s: float = LIMIT_S) -> None:
-        self._path = path.absolute()
+        self.path = path.absolute()
         self._limit_s = limit_s
         self._process: subprocess.Popen[bytes] | None = None
         self._begun = False
@@ -54,7 +57,7 @@ class Merger:
         places = json.dumps([str(place) for place in sys.path])
         with suppress(OSError, ValueError):
             self._process = subprocess.Popen(
-                [sys.executable, *options, "-c", _PROGRAM, str(self._path), places],
+                [sys.executable, *options, "-c", _PROGRAM, str(self.path), places],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -85,7 +88,7 @@ class Merger:
         if "spools" in told:
             aside = told.pop("moved_aside")
             return MergeResult(**told, moved_aside=Path(aside) if aside else None)
-        return History(self._path).merge(orphans(self._path.parent / "spool"))
+        return History(self.path).merge(orphans(self.path.parent / "spool"))
 
     def close(self) -> None:
         """End the other process, whatever it does."""

@@ -59,6 +59,8 @@ class Loop:
                 "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
                 "PYTHONPATH": str(REPOSITORY),
                 "COLUMNS": "160",
+                # The loop itself does not flush what it says.
+                "PYTHONUNBUFFERED": "1",
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
