@@ -92,7 +92,9 @@ def test_an_application_that_comes_back_is_waited_for(run_browsers: Run) -> None
     run: SuiteRun = run_browsers({**FILES, "test_it.py": VANISHING.replace("{back}", "True")})
     verdict, *attempts = told(run)["test_while_it_is_gone"]
     assert (verdict, attempts[-1]) == ("recovered", "passed"), run.output
-    assert set(attempts[:-1]) == {"rerun in call page delayed_retry"}
+    assert attempts[0] == "rerun in call page delayed_retry"
+    # It may come back between the browser's request and the one that asks after it.
+    assert all(attempt.startswith("rerun in call ") for attempt in attempts[:-1])
     assert len(run.log("profiles.txt")) == 1
 
 
