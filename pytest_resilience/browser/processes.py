@@ -6,6 +6,7 @@ whose creation time has changed: it belongs to somebody else by now.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -23,6 +24,8 @@ GPU = "gpu-process"
 _HAS_GROUPS = hasattr(os, "getpgid")
 # Two readings of one creation time differ by rounding; a pid is not reused that fast.
 _SAME_S = 0.5
+#: Seconds a killed child gets to become a zombie as a whole.
+_REAP_LIMIT_S = 1.0
 
 
 class ProcessId(NamedTuple):
@@ -214,7 +217,10 @@ def reap_child(child: subprocess.Popen[bytes] | None) -> None:
     """Take the exit status of a child that was killed, and close our ends of its pipes."""
     if child is None:
         return
-    child.poll()
+    # Its main thread may be a zombie while others still end: until then there is no status,
+    # and a child dropped without one makes Python warn.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(_REAP_LIMIT_S)
     for stream in (child.stdin, child.stdout, child.stderr):
         if stream is not None:
             try:

@@ -115,6 +115,9 @@ class Watchdog:
         """
         if os.getpid() != self._pid:
             return
+        # Here, not in the thread: what is forked while that imports waits for it for ever.
+        from pytest_resilience.browser import endings, hangs, tunnel  # noqa: F401
+
         with self._lock:
             turn = self._turn
             if turn is None:

@@ -128,15 +128,23 @@ def _file(folder: Path, names: tuple[str, ...]) -> Path:
     return next((folder / name for name in names if (folder / name).exists()), folder / names[0])
 
 
-def exhaust_heap(lab: Lab) -> object:
+def exhaust_heap(lab: Lab) -> None:
     """Let a page fill the heap of a browser that has little."""
     driver = lab.starts["chrome"]("--js-flags=--max-old-space-size=64")
     lab.afterwards.append(lambda: lab.registry.discard(lab.registry.session_of(driver)))
     driver.get(f"{lab.app.url}/hog")
-    victims = renderers(driver)
-    until(lambda: any(map(ended, victims)))
-    lab.now()
-    return driver.find_element("tag name", "title")
+    use_until_it_fails(lab, driver)
+
+
+def use_until_it_fails(lab: Lab, driver: Any) -> None:
+    """Look at the page again and again: a renderer that ended may not have been the page's."""
+
+    def looked() -> bool:
+        lab.now()
+        driver.find_element("tag name", "title")
+        return False
+
+    until(looked)
 
 
 def run_short(victims: Callable[[Any], list[psutil.Process]]) -> Callable[[Lab], object]:
@@ -146,7 +154,7 @@ def run_short(victims: Callable[[Any], list[psutil.Process]]) -> Callable[[Lab],
         victims: Those of the browser's processes of which the kernel has to choose one.
     """
 
-    def strike(lab: Lab) -> object:
+    def strike(lab: Lab) -> None:
         group = Group()
         lab.afterwards.append(group.remove)
         program = group.program(shutil.which("chromedriver") or "chromedriver", lab.folder)
@@ -159,8 +167,7 @@ def run_short(victims: Callable[[Any], list[psutil.Process]]) -> Callable[[Lab],
         group.limit(_LEFT_BYTES)
         driver.get(f"{lab.app.url}/hog")
         until(lambda: any(map(ended, chosen)))
-        lab.now()
-        return driver.find_element("tag name", "title")
+        use_until_it_fails(lab, driver)
 
     return strike
 
