@@ -7,6 +7,7 @@ the text of an assertion or of a page is never taken for what the browser stack 
 from __future__ import annotations
 
 import builtins
+import functools
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -190,19 +191,21 @@ class Rule:
     starting: bool | None = None
     strong: bool = False
     transient: bool = False
-    _patterns: Mapping[str, re.Pattern[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError if a regular expression or the confidence is invalid."""
         if not 0 <= self.confidence <= 1:
             raise ValueError(f"rule {self.name!r}: confidence {self.confidence} is not in 0..1")
         if self.part not in ("any", "outermost"):
             raise ValueError(f"rule {self.name!r}: part {self.part!r} is not any or outermost")
-        sources = {"message": self.message, "without": self.without, **self.details}
         try:
-            compiled = {k: re.compile(v, re.IGNORECASE) for k, v in sources.items() if v}
+            for source in (self.message, self.without, *self.details.values()):
+                _pattern(source)
         except re.error as error:
             raise ValueError(f"rule {self.name!r}: bad regular expression: {error}") from error
-        object.__setattr__(self, "_patterns", compiled)
 
     def matches(self, case: Case) -> bool:
         """Return whether all conditions hold for `case`."""
@@ -220,7 +223,7 @@ class Rule:
         return (
             all(evidence.answer(probe) in wanted for probe, wanted in self.evidence.items())
             and not any(evidence.answer(probe) in bad for probe, bad in self.unless.items())
-            and all(self._patterns[p].search(str(evidence.detail(p))) for p in self.details)
+            and all(_pattern(d).search(str(evidence.detail(p))) for p, d in self.details.items())
         )
 
     def _chain(self, case: Case) -> bool:
@@ -240,13 +243,26 @@ class Rule:
             return False
         text = statement.text
         return (
-            (not self.message or self._patterns["message"].search(text) is not None)
-            and (not self.without or self._patterns["without"].search(text) is None)
+            (not self.message or _pattern(self.message).search(text) is not None)
+            and (not self.without or _pattern(self.without).search(text) is None)
             and statement.origin.endswith(self.origin)
         )
 
     def _specific_types(self) -> tuple[str, ...]:
         return tuple(name for name in self.types if name.rpartition(".")[2] not in _GENERIC)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinRule(Rule):
+    """A rule of our own, which our tests check instead of every start of every suite."""
+
+    def __post_init__(self) -> None:
+        """Compile nothing: most suites end without a failure to compare with."""
+
+
+@functools.cache
+def _pattern(source: str) -> re.Pattern[str]:
+    return re.compile(source, re.IGNORECASE)
 
 
 def normal_command(command: Any) -> str:

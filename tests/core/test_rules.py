@@ -402,6 +402,12 @@ def test_rule_names_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize("rule", BUILTIN_RULES, ids=lambda rule: rule.name)
+def test_a_rule_of_our_own_would_pass_the_check_made_of_others(rule: Rule) -> None:
+    """It is spared it at the start of every suite."""
+    rule.check()
+
+
 def test_every_rule_asks_for_something() -> None:
     """No built-in rule matches whatever comes."""
     assert [r.name for r in BUILTIN_RULES if not (r.types or r.message or r.evidence)] == []

@@ -9,12 +9,12 @@ from functools import partial
 
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
-from pytest_resilience.core.rule import Rule
+from pytest_resilience.core.rule import BuiltinRule
 from pytest_resilience.core.rules.words import BROWSER, any_of
 
-_BROWSER = partial(Rule, error_type=ErrorType.BROWSER, strong=True)
-_GPU = partial(Rule, error_type=ErrorType.GPU, strong=True)
-_DRIVER = partial(Rule, error_type=ErrorType.DRIVER, strong=True)
+_BROWSER = partial(BuiltinRule, error_type=ErrorType.BROWSER, strong=True)
+_GPU = partial(BuiltinRule, error_type=ErrorType.GPU, strong=True)
+_DRIVER = partial(BuiltinRule, error_type=ErrorType.DRIVER, strong=True)
 _CRASHED = r"crash(?:ed|es)?\b"
 
 _GRAPHICS = (
@@ -35,7 +35,7 @@ _GRAPHICS = (
 )
 
 _TAB = (
-    Rule(
+    BuiltinRule(
         name="browser-out-of-memory",
         error_type=ErrorType.RESOURCE,
         confidence=0.75,
@@ -50,7 +50,7 @@ _TAB = (
     ),
     # Drivers of this older wording ran, in nearly all reports, in containers whose
     # shared memory was too small; a crash while loading a page is the exception.
-    Rule(
+    BuiltinRule(
         name="page-crash-shared-memory",
         error_type=ErrorType.RESOURCE,
         confidence=0.5,
@@ -119,7 +119,7 @@ _PROCESS = (
 )
 
 _DEVICE = (
-    Rule(
+    BuiltinRule(
         name="device-not-answering",
         error_type=ErrorType.HARDWARE,
         confidence=0.7,

@@ -10,7 +10,7 @@ from functools import partial
 
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
-from pytest_resilience.core.rule import Rule
+from pytest_resilience.core.rule import BuiltinRule
 from pytest_resilience.core.rules.words import (
     BARE_SESSION_LOST,
     NAVIGATION,
@@ -20,9 +20,9 @@ from pytest_resilience.core.rules.words import (
     any_of,
 )
 
-_HUB = partial(Rule, error_type=ErrorType.COORDINATOR, strong=True)
-_NODE = partial(Rule, error_type=ErrorType.WORKER, strong=True)
-_TEST_CODE = partial(Rule, error_type=ErrorType.TEST_CODE)
+_HUB = partial(BuiltinRule, error_type=ErrorType.COORDINATOR, strong=True)
+_NODE = partial(BuiltinRule, error_type=ErrorType.WORKER, strong=True)
+_TEST_CODE = partial(BuiltinRule, error_type=ErrorType.TEST_CODE)
 
 _WAITED = r"new session request timed out|timed out creating session"
 _NO_SESSION = any_of(
@@ -77,7 +77,9 @@ _NEW_SESSION = (
     _HUB(name="grid-queue-timed-out", confidence=0.85, message=_QUEUE),
 )
 
-_LOST_DRIVER = partial(Rule, error_type=ErrorType.DRIVER, recovery="node_switch", strong=True)
+_LOST_DRIVER = partial(
+    BuiltinRule, error_type=ErrorType.DRIVER, recovery="node_switch", strong=True
+)
 
 _LEGS = (
     _LOST_DRIVER(
@@ -190,7 +192,7 @@ _WIRE = (
         commands=SCRIPTS,
         evidence={ev.GRID: {ev.OK, ev.BUSY}},
     ),
-    Rule(
+    BuiltinRule(
         name="page-outlived-client-on-grid",
         error_type=ErrorType.NETWORK,
         confidence=0.4,

@@ -7,7 +7,7 @@ command hung; nothing else is read.
 from __future__ import annotations
 
 from pytest_resilience.core.failures import ErrorType
-from pytest_resilience.core.rule import Rule
+from pytest_resilience.core.rule import BuiltinRule, Rule
 
 #: Class of the exceptions meant here.
 COMMAND_HUNG = "CommandHung"
@@ -31,7 +31,7 @@ def blamed(message: str) -> str:
 
 def _rule(name: str, remote: bool | None = None, recovery: str = "") -> Rule:
     suffix = "-on-node" if remote else ""
-    return Rule(
+    return BuiltinRule(
         name=f"hung-{name.split()[1]}{suffix}",
         error_type=BLAMED[name],
         confidence=0.95,

@@ -10,10 +10,10 @@ from functools import partial
 
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
-from pytest_resilience.core.rule import Rule
+from pytest_resilience.core.rule import BuiltinRule
 from pytest_resilience.core.rules.words import SERVER_DOWN, SLOWING, TIMEOUTS, any_of
 
-_RESOURCE = partial(Rule, error_type=ErrorType.RESOURCE)
+_RESOURCE = partial(BuiltinRule, error_type=ErrorType.RESOURCE)
 #: Libraries that speak to databases.
 DATABASES = (
     "sqlite3.*",
@@ -32,7 +32,7 @@ DATABASES = (
 )
 
 RULES = (
-    Rule(
+    BuiltinRule(
         name="circuit-refused",
         error_type=ErrorType.CIRCUIT_OPEN,
         confidence=0.95,
@@ -40,7 +40,7 @@ RULES = (
         message=r"\bcircuit\b.*\b(?:open|isolated)\b",
         strong=True,
     ),
-    Rule(
+    BuiltinRule(
         name="worker-lost",
         error_type=ErrorType.WORKER,
         confidence=0.9,
@@ -104,7 +104,7 @@ RULES = (
             r"resource_exhausted",
         ),
     ),
-    Rule(
+    BuiltinRule(
         name="device-failed",
         error_type=ErrorType.HARDWARE,
         confidence=0.7,
@@ -116,7 +116,7 @@ RULES = (
             r"nvml",
         ),
     ),
-    Rule(
+    BuiltinRule(
         name="database-unavailable",
         error_type=ErrorType.DATABASE,
         confidence=0.7,
@@ -135,7 +135,7 @@ RULES = (
             r"error while reading from",
         ),
     ),
-    Rule(
+    BuiltinRule(
         name="name-service-failed",
         error_type=ErrorType.NETWORK,
         confidence=0.5,
@@ -145,7 +145,7 @@ RULES = (
             r"getaddrinfo (?:failed|eai_again)",
         ),
     ),
-    Rule(
+    BuiltinRule(
         name="slow-host",
         error_type=ErrorType.TIMEOUT,
         confidence=0.7,

@@ -10,11 +10,11 @@ from functools import partial
 
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
-from pytest_resilience.core.rule import Rule
+from pytest_resilience.core.rule import BuiltinRule
 from pytest_resilience.core.rules.words import MISTAKES, SERVER_DOWN, TIMEOUTS, any_of
 
-_NETWORK = partial(Rule, error_type=ErrorType.NETWORK)
-_PAGE = partial(Rule, error_type=ErrorType.PAGE)
+_NETWORK = partial(BuiltinRule, error_type=ErrorType.NETWORK)
+_PAGE = partial(BuiltinRule, error_type=ErrorType.PAGE)
 
 
 def _chromium(*codes: str) -> str:
@@ -111,13 +111,13 @@ _ERRORS = (
     ),
     _NETWORK(name="broken-on-the-way", confidence=0.6, message=_ON_THE_WAY),
     _PAGE(name="server-not-there", confidence=0.6, message=_NOT_THERE),
-    Rule(
+    BuiltinRule(
         name="address-refused-by-browser",
         error_type=ErrorType.TEST_CODE,
         confidence=0.6,
         message=_BAD_ADDRESS,
     ),
-    Rule(
+    BuiltinRule(
         name="browser-short-of-resources",
         error_type=ErrorType.RESOURCE,
         message=r"net::err_(?:insufficient_resources|out_of_memory)",
@@ -180,7 +180,7 @@ _BEHIND_THE_EXCEPTION = (
 )
 
 _TIMED_OUT = (
-    Rule(
+    BuiltinRule(
         name="page-load-browser-hangs",
         error_type=ErrorType.BROWSER,
         confidence=0.7,
@@ -222,14 +222,14 @@ _TIMED_OUT = (
         confidence=0.5,
         message=r"pending navigation|navigation (?:is )?pending",
     ),
-    Rule(
+    BuiltinRule(
         name="renderer-timed-out",
         error_type=ErrorType.BROWSER,
         confidence=0.5,
         types=(*TIMEOUTS, "WebDriverException"),
         message=r"timed out receiving message from renderer",
     ),
-    Rule(
+    BuiltinRule(
         name="page-load-unexplained",
         error_type=ErrorType.TIMEOUT,
         confidence=0.4,

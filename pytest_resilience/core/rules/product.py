@@ -9,7 +9,7 @@ from functools import partial
 
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorSeverity, ErrorType
-from pytest_resilience.core.rule import ASSERTIONS, Rule
+from pytest_resilience.core.rule import ASSERTIONS, BuiltinRule
 from pytest_resilience.core.rules.words import (
     BARE_SESSION_LOST,
     MISTAKES,
@@ -20,10 +20,10 @@ from pytest_resilience.core.rules.words import (
     any_of,
 )
 
-_PRODUCT = partial(Rule, error_type=ErrorType.PRODUCT)
-_PAGE = partial(Rule, error_type=ErrorType.PAGE)
-_TEST_CODE = partial(Rule, error_type=ErrorType.TEST_CODE)
-_UNKNOWN = partial(Rule, error_type=ErrorType.UNKNOWN)
+_PRODUCT = partial(BuiltinRule, error_type=ErrorType.PRODUCT)
+_PAGE = partial(BuiltinRule, error_type=ErrorType.PAGE)
+_TEST_CODE = partial(BuiltinRule, error_type=ErrorType.TEST_CODE)
+_UNKNOWN = partial(BuiltinRule, error_type=ErrorType.UNKNOWN)
 
 #: What a page's script threw into a Playwright call: its words are the page's.
 FIRST = (
@@ -39,7 +39,7 @@ FIRST = (
 # Something hangs although nothing died. A page can do that to its own session, so an
 # assertion is excused only if the whole browser is silent.
 _SILENT = (
-    Rule(
+    BuiltinRule(
         name="browser-silent",
         error_type=ErrorType.BROWSER,
         confidence=0.7,
@@ -47,7 +47,7 @@ _SILENT = (
         evidence={ev.SESSION: {ev.SILENT}, ev.DEVTOOLS: {ev.SILENT}},
         unless={ev.LATCH: {ev.CLOSED}},
     ),
-    Rule(
+    BuiltinRule(
         name="session-silent",
         error_type=ErrorType.BROWSER,
         confidence=0.6,

@@ -10,7 +10,7 @@ from functools import partial
 
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
-from pytest_resilience.core.rule import Rule
+from pytest_resilience.core.rule import BuiltinRule
 from pytest_resilience.core.rules.words import (
     BARE_SESSION_LOST,
     MISTAKES,
@@ -20,9 +20,9 @@ from pytest_resilience.core.rules.words import (
     WIRE,
 )
 
-_DRIVER = partial(Rule, error_type=ErrorType.DRIVER, absent=MISTAKES, strong=True)
-_BROWSER = partial(Rule, error_type=ErrorType.BROWSER, absent=MISTAKES, strong=True)
-_RESOURCE = partial(Rule, error_type=ErrorType.RESOURCE, absent=MISTAKES, strong=True)
+_DRIVER = partial(BuiltinRule, error_type=ErrorType.DRIVER, absent=MISTAKES, strong=True)
+_BROWSER = partial(BuiltinRule, error_type=ErrorType.BROWSER, absent=MISTAKES, strong=True)
+_RESOURCE = partial(BuiltinRule, error_type=ErrorType.RESOURCE, absent=MISTAKES, strong=True)
 _OWN_END = {ev.LATCH: {ev.CLOSED}}
 
 # What ends a session for good; a failed navigation, say, does not.
@@ -38,7 +38,7 @@ _SESSION_KILLERS = (
 )
 
 _LATCHED = tuple(
-    Rule(
+    BuiltinRule(
         name=f"session-failed-before-{member.label}",
         error_type=member,
         confidence=0.9,
@@ -51,7 +51,7 @@ _LATCHED = tuple(
 )
 
 _ENDED_BY_TEST = (
-    Rule(
+    BuiltinRule(
         name="session-ended-by-test",
         error_type=ErrorType.TEST_CODE,
         confidence=0.9,
@@ -60,7 +60,7 @@ _ENDED_BY_TEST = (
     ),
     # A driver that was quit is waited for, one that died stays a zombie of ours; the
     # same holds for a browser and its children.
-    Rule(
+    BuiltinRule(
         name="command-after-quit",
         error_type=ErrorType.TEST_CODE,
         confidence=0.8,
@@ -71,7 +71,7 @@ _ENDED_BY_TEST = (
             ev.LATCH: {ev.UNASKED},
         },
     ),
-    Rule(
+    BuiltinRule(
         name="command-after-last-window",
         error_type=ErrorType.TEST_CODE,
         confidence=0.6,
@@ -176,21 +176,21 @@ _DEAD_OR_STOPPED = (
         },
     ),
     # The page computes without end: its own fault, or that of the script sent to it.
-    Rule(
+    BuiltinRule(
         name="script-never-ends",
         error_type=ErrorType.TEST_CODE,
         confidence=0.7,
         commands=SCRIPTS,
         evidence={ev.SESSION: {ev.SILENT}, ev.RENDERER_PROCESS: {ev.BUSY}},
     ),
-    Rule(
+    BuiltinRule(
         name="page-never-idle",
         error_type=ErrorType.PAGE,
         confidence=0.7,
         absent=MISTAKES,
         evidence={ev.SESSION: {ev.SILENT}, ev.RENDERER_PROCESS: {ev.BUSY}},
     ),
-    Rule(
+    BuiltinRule(
         name="gpu-stopped",
         error_type=ErrorType.GPU,
         confidence=0.85,
@@ -199,7 +199,7 @@ _DEAD_OR_STOPPED = (
         evidence={ev.GPU_PROCESS: {ev.STOPPED}},
         unless={ev.SESSION: {ev.CRASHED}},
     ),
-    Rule(
+    BuiltinRule(
         name="gpu-died",
         error_type=ErrorType.GPU,
         confidence=0.7,
@@ -210,7 +210,7 @@ _DEAD_OR_STOPPED = (
         unless={ev.SESSION: {ev.SILENT, ev.CRASHED, ev.DEAD}},
     ),
     # The graphics process was replaced, and the page says that it lost its graphics.
-    Rule(
+    BuiltinRule(
         name="gpu-replaced",
         error_type=ErrorType.GPU,
         confidence=0.7,

@@ -10,15 +10,15 @@ from functools import partial
 
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
-from pytest_resilience.core.rule import Rule
+from pytest_resilience.core.rule import BuiltinRule, Rule
 from pytest_resilience.core.rules.words import BROWSER, any_of
 
-_SYSTEM = partial(Rule, error_type=ErrorType.SYSTEM, strong=True)
+_SYSTEM = partial(BuiltinRule, error_type=ErrorType.SYSTEM, strong=True)
 _RESOURCE = partial(
     Rule, error_type=ErrorType.RESOURCE, starting=True, recovery="driver_restart", strong=True
 )
-_DRIVER = partial(Rule, error_type=ErrorType.DRIVER, strong=True)
-_TEST_CODE = partial(Rule, error_type=ErrorType.TEST_CODE)
+_DRIVER = partial(BuiltinRule, error_type=ErrorType.DRIVER, strong=True)
+_TEST_CODE = partial(BuiltinRule, error_type=ErrorType.TEST_CODE)
 _EXITED = "unexpectedly exited"
 _INVALID_ARGUMENT = ("InvalidArgumentException", "InvalidArgumentError")
 
@@ -59,7 +59,7 @@ _CONFIGURATION = (
             r"failed to parse .{0,20}version",
         ),
     ),
-    Rule(
+    BuiltinRule(
         name="driver-download-failed",
         error_type=ErrorType.NETWORK,
         confidence=0.8,
@@ -154,7 +154,7 @@ _CONFIGURATION = (
 )
 
 _PROCESS = (
-    Rule(
+    BuiltinRule(
         name="driver-exited-short-of-resources",
         error_type=ErrorType.RESOURCE,
         confidence=0.7,
@@ -164,7 +164,7 @@ _PROCESS = (
         message=rf"service .{{0,300}}{_EXITED}.{{0,20}}status code was: (?:-\d|69\b|13[4-9]\b)",
     ),
     # A real driver exits at start when its port is taken or the machine denies it something.
-    Rule(
+    BuiltinRule(
         name="driver-denied-by-host",
         error_type=ErrorType.RESOURCE,
         confidence=0.6,
@@ -197,7 +197,7 @@ _PROCESS = (
         types=("SessionNotCreatedException", "SessionNotCreatedError"),
         message=r"unable to connect to renderer",
     ),
-    Rule(
+    BuiltinRule(
         name="browser-died-answering-grid",
         error_type=ErrorType.BROWSER,
         confidence=0.7,
@@ -206,7 +206,7 @@ _PROCESS = (
         message=r"(?:decode|read) response from marionette",
     ),
     # No exit status: a signal ended the browser.
-    Rule(
+    BuiltinRule(
         name="browser-killed-at-start",
         error_type=ErrorType.BROWSER,
         confidence=0.7,
@@ -228,7 +228,7 @@ _PROCESS = (
             r"shared memory",
         ),
     ),
-    Rule(
+    BuiltinRule(
         name="browser-not-reachable-at-start",
         error_type=ErrorType.BROWSER,
         starting=True,
@@ -238,7 +238,7 @@ _PROCESS = (
         message=rf"{BROWSER} not reachable",
         without=r"failed to start|crash",
     ),
-    Rule(
+    BuiltinRule(
         name="browser-exited-at-start",
         error_type=ErrorType.RESOURCE,
         confidence=0.6,
@@ -266,7 +266,7 @@ _PROCESS = (
             r"has been closed",
         ),
     ),
-    Rule(
+    BuiltinRule(
         name="driver-unreachable-at-start",
         error_type=ErrorType.DRIVER,
         confidence=0.7,
@@ -285,7 +285,7 @@ _PROCESS = (
 
 #: Rules for the end: a session was not created, and nothing says why.
 LAST = (
-    Rule(
+    BuiltinRule(
         name="grid-could-not-start-session",
         error_type=ErrorType.COORDINATOR,
         confidence=0.4,

@@ -10,7 +10,7 @@ from functools import partial
 
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
-from pytest_resilience.core.rule import Rule
+from pytest_resilience.core.rule import BuiltinRule
 from pytest_resilience.core.rules.words import (
     LOOPBACK,
     NAVIGATION,
@@ -23,7 +23,7 @@ from pytest_resilience.core.rules.words import (
     any_of,
 )
 
-_wire = partial(Rule, types=WIRE, absent=OTHER_CLIENTS, without=NOT_WEBDRIVER)
+_wire = partial(BuiltinRule, types=WIRE, absent=OTHER_CLIENTS, without=NOT_WEBDRIVER)
 _CONNECTION = partial(_wire, error_type=ErrorType.CONNECTION)
 _READ_TIMEOUT = r"read timed out|read timeout"
 _REFUSED = any_of(
@@ -187,7 +187,7 @@ _CUT = (
 
 # A driver answers in JSON; whatever else answers stands between it and the test.
 _FOREIGN_REPLY = (
-    Rule(
+    BuiltinRule(
         name="gateway-answered",
         error_type=ErrorType.CONNECTION,
         confidence=0.85,
@@ -201,7 +201,7 @@ _FOREIGN_REPLY = (
         ),
         strong=True,
     ),
-    Rule(
+    BuiltinRule(
         name="credentials-refused-midway",
         error_type=ErrorType.CONNECTION,
         confidence=0.6,
@@ -210,7 +210,7 @@ _FOREIGN_REPLY = (
         starting=False,
         message=r"^(?:(?:proxy )?auth\w+ required|unauthorized|forbidden)[.\s]*$",
     ),
-    Rule(
+    BuiltinRule(
         name="socket-error-with-dead-driver",
         error_type=ErrorType.DRIVER,
         confidence=0.6,
@@ -219,7 +219,7 @@ _FOREIGN_REPLY = (
         evidence={ev.DRIVER_STATUS: {ev.REFUSED, ev.SILENT}},
         remote=False,
     ),
-    Rule(
+    BuiltinRule(
         name="socket-error-names-webdriver",
         error_type=ErrorType.DRIVER,
         confidence=0.5,
