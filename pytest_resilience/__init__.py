@@ -13,7 +13,23 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pytest_resilience.circuits import (
+        CircuitBreaker,
+        browser_circuit_breaker,
+        create_browser_circuit_breaker,
+        create_endpoint_circuit_breaker,
+        create_hardware_circuit_breaker,
+        create_test_type_circuit_breaker,
+        create_worker_circuit_breaker,
+        endpoint_circuit_breaker,
+        get_health_metrics,
+        hardware_circuit_breaker,
+        test_type_circuit_breaker,
+        worker_circuit_breaker,
+    )
     from pytest_resilience.core.aggregation import register_error_hook
+    from pytest_resilience.core.circuit_config import CircuitConfig
+    from pytest_resilience.core.circuit_record import CircuitState
     from pytest_resilience.core.classifier import Diagnosis, Rule
     from pytest_resilience.core.events import RecoveryPerformanceRecord
     from pytest_resilience.core.failures import (
@@ -25,11 +41,15 @@ if TYPE_CHECKING:
     )
     from pytest_resilience.core.levels import ProgressiveRecoveryLevel
     from pytest_resilience.core.strategies import RecoveryStrategy, add_custom_strategy
-    from pytest_resilience.exceptions import ResilienceError
+    from pytest_resilience.exceptions import CircuitOpenError, ResilienceError
     from pytest_resilience.store.metrics import get_performance_metrics
     from pytest_resilience.store.recommendations import get_strategy_recommendations
 
 _HOMES = {
+    "CircuitBreaker": "circuits",
+    "CircuitConfig": "core.circuit_config",
+    "CircuitOpenError": "exceptions",
+    "CircuitState": "core.circuit_record",
     "Diagnosis": "core.classifier",
     "ErrorContext": "core.failures",
     "ErrorReport": "core.failures",
@@ -42,12 +62,27 @@ _HOMES = {
     "Rule": "core.classifier",
     "Verdict": "core.failures",
     "add_custom_strategy": "core.strategies",
+    "browser_circuit_breaker": "circuits",
+    "create_browser_circuit_breaker": "circuits",
+    "create_endpoint_circuit_breaker": "circuits",
+    "create_hardware_circuit_breaker": "circuits",
+    "create_test_type_circuit_breaker": "circuits",
+    "create_worker_circuit_breaker": "circuits",
+    "endpoint_circuit_breaker": "circuits",
+    "get_health_metrics": "circuits",
     "get_performance_metrics": "store.metrics",
     "get_strategy_recommendations": "store.recommendations",
+    "hardware_circuit_breaker": "circuits",
     "register_error_hook": "core.aggregation",
+    "test_type_circuit_breaker": "circuits",
+    "worker_circuit_breaker": "circuits",
 }
 
 __all__ = [
+    "CircuitBreaker",
+    "CircuitConfig",
+    "CircuitOpenError",
+    "CircuitState",
     "Diagnosis",
     "ErrorContext",
     "ErrorReport",
@@ -60,9 +95,20 @@ __all__ = [
     "Rule",
     "Verdict",
     "add_custom_strategy",
+    "browser_circuit_breaker",
+    "create_browser_circuit_breaker",
+    "create_endpoint_circuit_breaker",
+    "create_hardware_circuit_breaker",
+    "create_test_type_circuit_breaker",
+    "create_worker_circuit_breaker",
+    "endpoint_circuit_breaker",
+    "get_health_metrics",
     "get_performance_metrics",
     "get_strategy_recommendations",
+    "hardware_circuit_breaker",
     "register_error_hook",
+    "test_type_circuit_breaker",
+    "worker_circuit_breaker",
 ]
 
 

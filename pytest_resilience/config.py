@@ -1,4 +1,4 @@
-"""The settings and the one table of options behind CLI, environment, ini and docs.
+"""The settings of a run, from wherever they were given.
 
 Invariant: a `Settings` is valid by construction; every way to set an option goes
 through `resolve`, which is pure and names the source of a bad value.
@@ -16,200 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_resilience.exceptions import ConfigurationError
-
-RETRY_CHOICES = ("infrastructure", "ambiguous", "all")
-POLICY_CHOICES = ("expected-cost", "weighted-score", "ladder")
-TIMEOUT_RULE_CHOICES = ("quantile", "step")
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option, in all the places where it can be set.
-
-    Attributes:
-        name: Field of `Settings`.
-        flag: Command-line flag; its ini key and environment variable derive from `name`.
-        kind: ``flag``, ``choice``, ``int``, ``seconds``, ``path`` or ``list``.
-        default: Value when set nowhere.
-        help: One sentence for ``pytest --help`` and the reference page.
-        choices: Valid values of a ``choice``.
-        minimum: Smallest valid number.
-        maximum: Largest valid number, None for no limit.
-        negative_flag: Flag that turns a ``flag`` off, or sets another option to None; in
-            an ini file and in the environment, the word ``none`` does that.
-        metavar: What stands for the value in the help.
-    """
-
-    name: str
-    flag: str
-    kind: str
-    default: Any
-    help: str
-    choices: tuple[str, ...] = ()
-    minimum: float = 0
-    maximum: float | None = None
-    negative_flag: str = ""
-    metavar: str | None = None
-
-    @property
-    def can_be_none(self) -> bool:
-        """Whether the option can be switched off instead of being set."""
-        return bool(self.negative_flag) and self.kind != "flag"
-
-    @property
-    def ini(self) -> str:
-        """Name of the ini key."""
-        return "resilience" if self.name == "enabled" else f"resilience_{self.name}"
-
-    @property
-    def env(self) -> str:
-        """Name of the environment variable."""
-        return f"PYTEST_{self.ini.upper()}"
-
-    @property
-    def valid(self) -> str:
-        """The valid values, in words."""
-        if self.kind == "choice":
-            return "one of " + ", ".join(self.choices)
-        if self.kind == "flag":
-            return "true or false"
-        if self.kind == "list":
-            return "http or https URLs, separated by commas"
-        if self.kind == "path":
-            return "a path to a file, or none" if self.can_be_none else "a path to a file"
-        noun = "a whole number" if self.kind == "int" else "a number of seconds"
-        if self.maximum is None:
-            return f"{noun}, {self.minimum:g} or more"
-        return f"{noun} from {self.minimum:g} to {self.maximum:g}"
-
-
-OPTIONS: tuple[Option, ...] = (
-    Option(
-        "enabled",
-        "--resilience",
-        "flag",
-        False,
-        "Tell infrastructure failures from product failures, recover them and report both.",
-    ),
-    Option(
-        "retry",
-        "--resilience-retry",
-        "choice",
-        "infrastructure",
-        "Which failures may be retried: infrastructure alone, also those nothing explains "
-        "(ambiguous), or all.",
-        choices=RETRY_CHOICES,
-    ),
-    Option(
-        "max_attempts",
-        "--resilience-max-attempts",
-        "int",
-        4,
-        "Attempts per test, the first one included.",
-        minimum=1,
-        maximum=100,
-        metavar="N",
-    ),
-    Option(
-        "max_level",
-        "--resilience-max-level",
-        "int",
-        5,
-        "Highest recovery level allowed, from 1 (retry) to 5 (whole environment).",
-        minimum=1,
-        maximum=5,
-        metavar="1..5",
-    ),
-    Option(
-        "policy",
-        "--resilience-policy",
-        "choice",
-        "expected-cost",
-        "How a recovery is chosen: fewest expected seconds per cure, highest weighted score, "
-        "or lowest level first.",
-        choices=POLICY_CHOICES,
-    ),
-    Option(
-        "timeout_rule",
-        "--resilience-timeout-rule",
-        "choice",
-        "quantile",
-        "How long a recovery may take: twice the 95th percentile of earlier ones, or a tenth "
-        "less after each success and half as much again after each time-out (step).",
-        choices=TIMEOUT_RULE_CHOICES,
-    ),
-    Option(
-        "budget",
-        "--resilience-budget",
-        "seconds",
-        None,
-        "Seconds of recovery the whole run may spend before it stops recovering; "
-        "no limit when not set.",
-        minimum=0,
-        metavar="SECONDS",
-    ),
-    Option(
-        "hang_timeout",
-        "--resilience-hang-timeout",
-        "seconds",
-        8.0,
-        "Seconds a WebDriver command may take before it is looked after: it is ended if a "
-        "process it needs is stopped, silent or gone, and left alone if it is merely slow. "
-        "0 switches this off.",
-        minimum=0,
-        metavar="SECONDS",
-    ),
-    Option(
-        "endpoints",
-        "--resilience-endpoints",
-        "list",
-        None,
-        "Selenium Grids that may stand in for each other: when one fails, new sessions for it "
-        "are started at the next one that is ready.",
-        metavar="URL[,URL...]",
-    ),
-    Option(
-        "strict",
-        "--resilience-strict",
-        "flag",
-        False,
-        "Fail the run (exit status 1) if any test had to be recovered.",
-    ),
-    Option(
-        "preflight",
-        "--resilience-preflight",
-        "flag",
-        True,
-        "Look, before a test, whether the browsers it shares with earlier tests still live, "
-        "and replace dead ones.",
-        negative_flag="--no-resilience-preflight",
-    ),
-    Option(
-        "db",
-        "--resilience-db",
-        "path",
-        Path(".resilience/history.duckdb"),
-        "History database, shared by all runs.",
-        negative_flag="--no-resilience-db",
-        metavar="PATH",
-    ),
-    Option(
-        "report",
-        "--resilience-report",
-        "path",
-        Path(".resilience/report.html"),
-        "Self-contained HTML report.",
-        metavar="PATH",
-    ),
-    Option(
-        "json",
-        "--resilience-json",
-        "path",
-        None,
-        "JSON summary; none is written when not set.",
-        metavar="PATH",
-    ),
-)
+from pytest_resilience.options import OPTIONS, Option
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +32,13 @@ class Settings:
     budget: float | None = None
     hang_timeout: float = 8.0
     endpoints: tuple[str, ...] | None = None
+    circuit_breaker: bool = True
+    circuit_threshold: int = 5
+    circuit_recovery_timeout: float = 60.0
+    circuit_half_open_after: float = 2.0
+    circuit_predictive: bool = False
+    circuit_open_action: str = "defer"
+    max_wait: float = 120.0
     strict: bool = False
     preflight: bool = True
     db: Path | None = Path(".resilience/history.duckdb")
@@ -290,7 +104,26 @@ def resolve(
         else:
             base, source, raw = rootdir, option.flag, option.default
         values[option.name] = _parse(option, raw, source, base)
+    _order_circuit_times(values, _given(cli, env, ini))
     return Settings(**values)
+
+
+def _given(cli: Mapping[str, Any], env: Mapping[str, str], ini: Mapping[str, Any]) -> set[str]:
+    sources = (cli, {o.name: env.get(o.env) for o in OPTIONS}, ini)
+    return {name for source in sources for name, value in source.items() if value is not None}
+
+
+def _order_circuit_times(values: dict[str, Any], given: set[str]) -> None:
+    """Let no circuit be probed later than it opens by itself."""
+    earliest, latest = values["circuit_half_open_after"], values["circuit_recovery_timeout"]
+    if earliest <= latest:
+        return
+    if "circuit_half_open_after" in given:
+        raise ConfigurationError(
+            f"--circuit-breaker-half-open-after: {earliest:g} is not valid; expected a number of "
+            f"seconds from 0.1 to {latest:g}, which is --circuit-breaker-recovery-timeout."
+        )
+    values["circuit_half_open_after"] = latest
 
 
 def check(option_name: str, raw: Any, source: str) -> Any:

@@ -6,6 +6,8 @@ Invariant: every error has a *slug*, and the slug is the name of its section in
 
 from __future__ import annotations
 
+import functools
+
 
 class ResilienceError(Exception):
     """Base class of all errors raised by pytest-resilience.
@@ -70,3 +72,46 @@ class ReportError(ResilienceError):
     """A report could not be rendered or written; the verdicts stand."""
 
     slug = "report-unavailable"
+
+
+class CircuitOpenError(ResilienceError):
+    """A circuit refused a call, because what it needs is known to be down.
+
+    Attributes:
+        circuit: Name of the circuit.
+        kind: What kind of thing it stands for, "" if that was not said.
+        state: ``open``, ``half-open`` (its trials are under way) or ``isolated``.
+        retry_after: Seconds after which a permit may be had at the earliest; infinite if
+            somebody has to reset the circuit.
+        reason: Why it opened, "" if that is not known.
+    """
+
+    slug = "circuit-open"
+
+    def __init__(
+        self,
+        circuit: str,
+        retry_after: float,
+        reason: str = "",
+        *,
+        kind: str = "",
+        state: str = "open",
+    ) -> None:
+        self.circuit = circuit
+        self.kind = kind
+        self.state = state
+        self.retry_after = retry_after
+        self.reason = reason
+        what = f"{kind} circuit" if kind else "circuit"
+        why = f": {reason}" if reason else ""
+        when = (
+            "it stays so until it is reset"
+            if retry_after == float("inf")
+            else f"try again in {retry_after:.1f} s"
+        )
+        super().__init__(f"{what} {circuit!r} is {state}{why}; {when}.")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Be carried between processes with all attributes."""
+        again = functools.partial(type(self), kind=self.kind, state=self.state)
+        return again, (self.circuit, self.retry_after, self.reason)

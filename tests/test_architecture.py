@@ -123,6 +123,7 @@ class TestImports:
             "pytest_resilience.exceptions",
             "pytest_resilience.plugin",
             "pytest_resilience.plugin.main",
+            "pytest_resilience.options",
             "pytest_resilience.plugin.markers",
         }
 

@@ -16,16 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_resilience.config import (
-    OPTIONS,
-    RETRY_CHOICES,
     ItemPolicy,
-    Option,
     Settings,
     check,
     nearest,
     resolve,
 )
 from pytest_resilience.exceptions import ConfigurationError, ResilienceError
+from pytest_resilience.options import OPTIONS, RETRY_CHOICES, Option
 
 ROOTDIR = Path("/project")
 INVOCATION_DIR = Path("/project/suite")
@@ -35,7 +33,7 @@ SOURCES = ("cli", "env", "ini")
 SAMPLES: dict[str, tuple[tuple[str, Any], tuple[str, Any]]] = {
     "flag": (("yes", True), ("off", False)),
     "int": (("2", 2), ("3", 3)),
-    "seconds": (("1.5", 1.5), ("90", 90.0)),
+    "seconds": (("2.5", 2.5), ("45", 45.0)),
     "path": (("out/one.file", Path("out/one.file")), ("two.file", Path("two.file"))),
     "list": (
         ("http://hub:4444", ("http://hub:4444",)),
@@ -275,6 +273,8 @@ class TestWords:
         self, option: Option, number: float
     ) -> None:
         maximum = math.inf if option.maximum is None else option.maximum
+        if option.name == "circuit_half_open_after":
+            maximum = Settings().circuit_recovery_timeout
         valid = math.isfinite(number) and option.minimum <= number <= maximum
         if option.kind == "int":
             valid = valid and number.is_integer()
@@ -283,6 +283,16 @@ class TestWords:
         except ConfigurationError:
             taken = None
         assert taken == (number if valid else None)
+
+    def test_a_circuit_cannot_be_probed_later_than_it_opens_by_itself(self) -> None:
+        """Where both are given, that is an error; a default gives way."""
+        with pytest.raises(ConfigurationError) as caught:
+            resolved(
+                cli={"circuit_half_open_after": "9", "circuit_recovery_timeout": "3"},
+            )
+        assert "--circuit-breaker-half-open-after: 9 is not valid" in str(caught.value)
+        assert "from 0.1 to 3" in str(caught.value)
+        assert resolved(cli={"circuit_recovery_timeout": "1"}).circuit_half_open_after == 1
 
     @given(text=st.text())
     @each_option

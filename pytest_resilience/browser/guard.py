@@ -114,6 +114,9 @@ class Guard:
         self.patience = 1.0
         #: The grids that may stand in for each other, None if there is no choice.
         self.endpoints: Endpoints | None = None
+        #: Called with each session about to be asked for; raises `CircuitOpenError` if it must
+        #: not be.
+        self.may_start: Callable[[DriverSession | None], object] = _anything
         #: Called with each command that was lost and sent again.
         self.on_resent: Callable[[Resent], object] | None = None
         self._monotonic = monotonic
@@ -184,3 +187,7 @@ class Guard:
     def _attend(self) -> None:
         if self._watchdog is not None:
             self._watchdog.attend()
+
+
+def _anything(_session: DriverSession | None) -> None:
+    """Where there are no circuits, any session may be asked for."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_resilience.browser import latch
+from pytest_resilience.browser import latch, starts
 from pytest_resilience.browser.guard import Care, Guard
 from pytest_resilience.browser.starts import FailedStart as FailedStart
 from pytest_resilience.browser.watch import Watch
@@ -64,14 +64,14 @@ class DriverSession:
         driver_process: Identity of the local driver, None if `remote`.
         browser_process: Identity of the browser, None if it is not ours or unknown.
         child: The driver process as our child, to take its exit status.
+        launch: How the local driver was started, None if `remote`.
         leads_group: True if everything the driver starts is in a process group of its own.
         shares_driver: True if the driver process outlives the session by the user's wish.
         relatives: Processes seen in the driver's tree so far.
         gpu: Identity of its graphics process as seen last, None if it was not looked for.
         profile_dir: The browser's profile directory, None if unknown.
         profile_is_ours: True if the driver made that directory and it may be deleted.
-        socket_dir: The directory a Chromium keeps its socket in, None if it has none. Its
-            driver removes a dead browser's profile, which names it, and leaves it behind.
+        socket_dir: Where a Chromium keeps its socket, which its driver leaves behind, or None.
         owner: Whatever the creation callback stored: the fixture that holds the session.
         created_mark: Commands of the registry before this session was created.
         last_mark: Commands of the registry up to this session's last one.
@@ -79,8 +79,7 @@ class DriverSession:
         in_flight: Name of the command that runs now, "" if none.
         in_flight_since: Monotonic seconds at which it was sent.
         commands: Number of commands so far.
-        first_failure: The failure from which on the session did not work any more; an
-            earlier one is forgotten when the page answers again.
+        first_failure: Since which one it did not work; forgotten when the page answers again.
         asked_for: The address it was told to load last, "" if none.
         reached: Origins that answered any session of the registry so far.
         oom_kills: Processes killed for lack of memory before it, by where they are counted.
@@ -105,6 +104,7 @@ class DriverSession:
     driver_process: ProcessId | None = None
     browser_process: ProcessId | None = None
     child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    launch: starts.Launch | None = field(default=None, repr=False)
     leads_group: bool = False
     shares_driver: bool = False
     relatives: frozenset[ProcessId] = field(default=frozenset(), repr=False)
@@ -279,8 +279,8 @@ class SessionRegistry:
             _log.warning("a driver session could not be observed", exc_info=True)
             return None
         session.reached = self._reached
-        session.created_mark = self._mark
-        session.last_mark = self.next_mark()
+        session.launch = starts.Launch.of(getattr(driver, "service", None))
+        session.created_mark, session.last_mark = self._mark, self.next_mark()
         self._remember(driver, session)
         self.guard.opened(driver, session)
         if self.on_created is not None:

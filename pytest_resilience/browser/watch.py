@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from pytest_resilience.browser import latch
+from pytest_resilience.exceptions import CircuitOpenError
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.processes import ProcessId
@@ -96,10 +97,15 @@ class Watch:
             guard = self._registry.guard
             awaited = guard.starting(driver, capabilities)
             try:
+                guard.may_start(awaited)
                 result = original(driver, capabilities, *rest, **named)
+            except CircuitOpenError:
+                raise
             except Exception as error:
                 reason = awaited.care.explained(awaited, error) if awaited is not None else error
-                self._registry.start_failed(self._failed_start(driver, reason, capabilities))
+                failed = self._failed_start(driver, reason, capabilities)
+                failed.browser = awaited.browser if awaited is not None else ""
+                self._registry.start_failed(failed)
                 if reason is not error:
                     raise reason from error
                 raise
@@ -262,6 +268,7 @@ class Watch:
 
     def _failed_service(self, service: Any, error: BaseException) -> FailedStart:
         from pytest_resilience.browser.sessions import FailedStart
+        from pytest_resilience.browser.starts import Launch
 
         child = getattr(service, "process", None)
         process, leads_group = (
@@ -273,6 +280,7 @@ class Watch:
             child=child,
             leads_group=leads_group,
             error=latch.fact_of(error),
+            launch=Launch.of(service),
         )
 
 

@@ -11,12 +11,14 @@ from importlib import metadata
 
 import click
 
+from pytest_resilience.cli.circuits import circuits_command
 from pytest_resilience.cli.diagnose import diagnose_command
 from pytest_resilience.cli.doctor import doctor_command
 from pytest_resilience.cli.metrics import metrics_command, recommend_command
 from pytest_resilience.cli.output import ExitCode
 from pytest_resilience.cli.report import report_command
 from pytest_resilience.cli.trends import trends_command
+from pytest_resilience.cli.tune import tune_command
 from pytest_resilience.cli.upkeep import export_command, merge_command, prune_command
 
 __all__ = ["ExitCode", "cli", "main"]
@@ -45,6 +47,7 @@ def cli() -> None:
 
 
 for _command in (
+    circuits_command,
     diagnose_command,
     doctor_command,
     export_command,
@@ -54,6 +57,7 @@ for _command in (
     recommend_command,
     report_command,
     trends_command,
+    tune_command,
 ):
     cli.add_command(_command)
 

@@ -47,10 +47,10 @@ APPLICABILITY: Mapping[str, Fit] = {
     "immediate_retry": _fit(
         Level.BASIC,
         1.0,
-        _OURS | _TRANSIENT,
+        _OURS | _TRANSIENT | {_E.CIRCUIT_OPEN},
         "A bare retry cured none of 76 browser and 19 driver failures, but 23 of 58 on the wire; "
         "a grid that is down is down a moment later, and a connection to a database that is lost "
-        "stays in its fixture.",
+        "stays in its fixture. Where a circuit refused, its closing was waited for before.",
     ),
     "delayed_retry": _fit(
         Level.ENHANCED,

@@ -21,6 +21,8 @@ ATTEMPT = "attempt"
 TEST_RESULT = "test_result"
 ERROR = "error"
 RECOVERY = "recovery"
+#: A circuit changed its state; see `circuit_record.Transition`.
+CIRCUIT_TRANSITION = "circuit_transition"
 #: An infrastructure failure is left to a person: what was tried, what it cost, and why it ends.
 ESCALATION = "escalation"
 

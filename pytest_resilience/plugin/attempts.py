@@ -16,18 +16,27 @@ import inspect
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from _pytest.runner import check_interactive_exception, show_test_item
 
 from pytest_resilience.config import ItemPolicy
 from pytest_resilience.core.deferral import DEFER
+from pytest_resilience.core.levels import ProgressiveRecoveryLevel
+from pytest_resilience.core.policy import Decision
 from pytest_resilience.engine import Incident
 from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.desk import Case, FailureDesk
-from pytest_resilience.plugin.fixtures import FixtureKeeper, clear_unfinished, shared_node
+from pytest_resilience.plugin.fixtures import (
+    FixtureKeeper,
+    clear_unfinished,
+    shared_node,
+    tear_down_to,
+)
+from pytest_resilience.plugin.gate import Admission, Gate
+from pytest_resilience.plugin.subtests import Part, SubtestWatch
 from pytest_resilience.plugin.timeouts import TestTimeouts
 
 # An argument that older versions of pytest do not have.
@@ -54,9 +63,13 @@ class AttemptLoop:
         subtests: SubtestWatch | None,
         recorder: observe.Recorder,
         deferrals: Deferrals,
+        gate: Gate,
         preflight: bool,
         worker: str,
     ) -> None:
+        self._gate = gate
+        self._circuits = gate.circuits
+        self._position = -1
         self._desk = desk
         self._mark = desk.mark
         self._recorder = recorder
@@ -78,14 +91,18 @@ class AttemptLoop:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: Any, nextitem: pytest.Item | None) -> bool | None:
         """Run `item` to its verdict, unless another plugin re-runs it."""
+        self._position += 1
         if item in self._foreign:
             return None
+        if not self._circuits.calm and not self._let_in(item, nextitem):
+            return True
         # Looked up once: each look-up of these costs pytest a dozen calls.
         ihook, nodeid, location = item.ihook, item.nodeid, item.location
         ihook.pytest_runtest_logstart(nodeid=nodeid, location=location)
         if self._deferred and item in self._deferred:
             case = self._deferred.pop(item)
             self._desk.resume(case)
+            case.returned = True
         else:
             case = Case(item, self._policies[item], ihook)
         case.nextitem = nextitem
@@ -106,6 +123,8 @@ class AttemptLoop:
         else:
             self._recorder.settled(nodeid, reports, case.superseded, self._worker)
         self._commands.case = None
+        if case.mark:
+            self._desk.answered(case)
         if case.asked is not None:
             case.forget()
         ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
@@ -120,8 +139,9 @@ class AttemptLoop:
         self._forget_starting()
         case.mark = self._mark()
         # Where no command was ever sent, no browser can have died.
-        if self._preflight and case.mark and case.number == 1:
+        if case.mark and (case.returned or (self._preflight and case.number == 1)):
             self._desk.preflight(case)
+            case.returned = False
         try:
             call, setup = self._phase(case, "setup", partial(ihook.pytest_runtest_setup, item=item))
             last = setup
@@ -173,7 +193,7 @@ class AttemptLoop:
 
     def _finish(self, case: Case, ran: Call, last: Report, nextitem: Any) -> Report:
         """Tear the final attempt down and publish that."""
-        if stopping(case.item):
+        if case.stopping:
             nextitem = None
         tear_down = case.ihook.pytest_runtest_teardown
         call, report = self._phase(
@@ -202,12 +222,61 @@ class AttemptLoop:
         incident = self._desk.open(case, report.when or "call", call.excinfo.value)
         if incident is None:
             return False
-        if incident.decision.retry and not stopping(case.item):
+        if incident.decision.retry and not case.stopping and self._goes_on(case, incident):
             self._rerun(case, incident, report, setup)
             return True
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
         setattr(report, observe.ATTEMPT, attempt.to_dict())
         return False
+
+    def _goes_on(self, case: Case, incident: Incident) -> bool:
+        """Return whether another attempt may follow; wait for the circuits it needs."""
+        if self._circuits.calm:
+            return True
+        admission = self._gate.admission(case.item, self._position)
+        if admission is Admission.REFUSED:
+            incident.decision = Decision(False, self._gate.refusal)
+            return False
+        if admission is Admission.LATER:
+            self._deferred[case.item] = case
+            case.nextitem = case.item.session.items[self._position + 1]
+        return True
+
+    def _let_in(self, item: Any, nextitem: Any) -> bool:
+        """Return whether `item` may run now; if not, see to its place or its verdict."""
+        admission = self._gate.admission(item, self._position)
+        if admission is Admission.RUNS:
+            return True
+        case = self._deferred.get(item) or Case(item, self._policies[item], item.ihook)
+        if admission is Admission.LATER:
+            nextitem = item.session.items[self._position + 1]
+        elif self._deferred.pop(item, None) is not None:
+            self._give_up(case, self._gate.refusal)
+        else:
+            self._refuse(case, nextitem)
+            return False
+        run = partial(tear_down_to, item, nextitem)
+        call, down = self._phase(case, "teardown", run, judged=False)
+        if call.excinfo is not None:
+            case.ihook.pytest_runtest_logreport(report=down)
+        return False
+
+    def _refuse(self, case: Case, nextitem: Any) -> None:
+        """Give `case` its verdict without running it: what it needs is down."""
+        item, ihook = case.item, case.ihook
+        ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        refuse = pytest.skip if self._gate.action == "skip" else partial(pytest.fail, pytrace=False)
+        told = partial(refuse, self._gate.refusal)
+        _call, setup = self._phase(case, "setup", told, judged=False)
+        setattr(setup, observe.BLOCKED, True)
+        setattr(setup, observe.ATTEMPT, self._gate.attempt(self._worker).to_dict())
+        self._recorder.blocked()
+        ihook.pytest_runtest_logreport(report=setup)
+        run = partial(tear_down_to, item, nextitem)
+        _call, down = self._phase(case, "teardown", run, judged=False)
+        ihook.pytest_runtest_logreport(report=down)
+        self._recorder.settled(item.nodeid, (setup, down), [], self._worker)
+        ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
     def _fail_for(self, part: Part, case: Case, report: Report) -> None:
         """Say on the report of an item that a part of it failed; pytest lets the item pass."""
@@ -225,13 +294,19 @@ class AttemptLoop:
         attempt.traceback = text or attempt.traceback
         self._timeouts.cancel(case.item)
         tear_down = partial(case.ihook.pytest_runtest_teardown, item=case.item)
-        defers = incident.strategy is not None and incident.strategy.name == DEFER
+        later = case.item in self._deferred
+        defers = later or (incident.strategy is not None and incident.strategy.name == DEFER)
         following = case.nextitem if defers else shared_node(case.item)
         run = partial(tear_down, nextitem=following)
         call, down = self._phase(case, "teardown", run, judged=False)
         if call.excinfo is not None:
             report.sections.append(("Teardown of this attempt", observe.failure_text(down)))
-        self._desk.recover(case, incident, attempt)
+        if later:
+            attempt.strategy, attempt.level = DEFER, int(ProgressiveRecoveryLevel.CRITICAL)
+            attempt.reason = "a circuit that it needs is open: it runs behind the others"
+            self._desk.leave(case)
+        else:
+            self._desk.recover(case, incident, attempt)
         clear_unfinished(case.item)
         _forget_failed_subtests(case.item)
         report.duration = sum({id(r): r.duration for r in (setup, report, down)}.values())
@@ -243,9 +318,11 @@ class AttemptLoop:
         case.superseded.append(self._recorder.superseded(report, case.number, self._worker))
         case.ihook.pytest_runtest_logreport(report=report)
 
-    def _give_up(self, case: Case) -> None:
+    def _give_up(
+        self, case: Case, reason: str = "deferred, and the session ended before it could run again"
+    ) -> None:
         """A deferred item will not run again: the failure it was deferred for is final."""
-        report, reason = case.last, "deferred, and the session ended before it could run again"
+        report = case.last
         attempt = replace(case.superseded[-1], strategy="", level=0, recovery_s=0.0, reason=reason)
         report.outcome, report.duration = "failed", 0.0
         setattr(report, observe.ATTEMPT, attempt.to_dict())
@@ -273,72 +350,6 @@ def _simply_passed(reports: tuple[Report, ...]) -> bool:
     if len(reports) != 3 or hasattr(reports[1], "wasxfail"):
         return False
     return reports[1].outcome == reports[2].outcome == "passed"
-
-
-def stopping(item: pytest.Item) -> bool:
-    """Return whether the session is about to end, so that nothing is to be run again."""
-    return bool(item.session.shouldfail or item.session.shouldstop)
-
-
-class Part(NamedTuple):
-    """A failed subtest: its incident, None if the plugin itself failed, and its text."""
-
-    incident: Incident | None
-    text: str
-
-    @property
-    def excused(self) -> bool:
-        """Whether infrastructure is to blame."""
-        return self.incident is not None and self.incident.report.error_type.infrastructure
-
-
-class SubtestWatch:
-    """Sees failures inside subtests, which pytest reports at once while the call passes.
-
-    Registered only where items can have subtests. A failed subtest that may be retried
-    is published as ``rerun``, and supersedes the attempt unless another part of the test
-    failed for good.
-    """
-
-    def __init__(self, desk: FailureDesk) -> None:
-        self._desk = desk
-        #: The case whose call phase runs, None outside of that.
-        self.case: Case | None = None
-        self._error: BaseException | None = None
-        self._lost: Part | None = None
-        self._failed: Part | None = None
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: Call) -> None:
-        """Remember what a subtest raised; its report does not hold the exception."""
-        failed = call.when == "call" and call.excinfo is not None
-        self._error = call.excinfo.value if failed and call.excinfo is not None else None
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        """Publish a failed subtest as a rerun if its failure may be retried."""
-        case, error = self.case, self._error
-        if case is None or error is None or not is_subtest(report) or not report.failed:
-            return
-        incident = self._desk.open(case, "call", error)
-        part = Part(incident, observe.failure_text(report))
-        retry = incident is not None and incident.decision.retry
-        if retry and self._failed is None and not stopping(case.item):
-            report.outcome = "rerun"
-            self._lost = part
-        elif self._failed is None or self._failed.excused:
-            self._failed = part
-
-    def end(self) -> tuple[Part | None, Part | None]:
-        """Return which part of the call phase just run may be retried, and which failed."""
-        parts = self._lost, self._failed
-        self.case = self._error = self._lost = self._failed = None
-        return parts
-
-
-def is_subtest(report: Any) -> bool:
-    """Return whether `report` is about a part of a test, reported on its own."""
-    return hasattr(report, "context")
 
 
 def _forget_failed_subtests(item: Any) -> None:

@@ -20,8 +20,8 @@ from pytest_resilience.core.events import Attempt
 from pytest_resilience.engine import Incident
 from pytest_resilience.exceptions import ForkedTestsError
 from pytest_resilience.plugin import observe
-from pytest_resilience.plugin.attempts import is_subtest
 from pytest_resilience.plugin.desk import Case, FailureDesk
+from pytest_resilience.plugin.subtests import is_subtest
 
 _FORKED = "pytest-forked runs it in a process of its own, once"
 

@@ -25,7 +25,8 @@ from pytest_resilience.core.deferral import Defer
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.exceptions import MarkerError
-from pytest_resilience.plugin.attempts import AttemptLoop, SubtestWatch
+from pytest_resilience.plugin.attempts import AttemptLoop
+from pytest_resilience.plugin.breakers import CircuitLog, gate_of, registry_of
 from pytest_resilience.plugin.companion import (
     Companion,
     ForkedParts,
@@ -38,11 +39,13 @@ from pytest_resilience.plugin.desk import FailureDesk
 from pytest_resilience.plugin.environment import BrowserEnvironment
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.fixtures import FixtureKeeper
+from pytest_resilience.plugin.gate import Gate
 from pytest_resilience.plugin.markers import item_policy
 from pytest_resilience.plugin.memory import remembering
 from pytest_resilience.plugin.mending import CommandRetries
 from pytest_resilience.plugin.observe import Recorder, ReportStream
 from pytest_resilience.plugin.session import SessionReport
+from pytest_resilience.plugin.subtests import SubtestWatch
 from pytest_resilience.plugin.timeouts import TestTimeouts
 from pytest_resilience.plugin.toolbox import all_strategies
 from pytest_resilience.store.spool import Spool, prepare
@@ -52,6 +55,8 @@ _WORKER_INPUT = "resilience_session"
 _REFUSAL = "resilience_refusal"
 #: In a worker's output: what the user should know of its items.
 _NOTICE = "resilience_notice"
+#: In a worker's output: what became of its circuits.
+_CIRCUITS = "resilience_circuits"
 
 
 class SystemClock:
@@ -121,7 +126,9 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
     register(faults, "resilience-faults")
     if worker_input is None:
         report = SessionReport(config, settings, session_id, spool, sink, faults)
-        recorder = Recorder(None if controls else sink, report.add, report.superseded)
+        recorder = Recorder(
+            None if controls else sink, report.add, report.superseded, report.name_statuses
+        )
         register(report, "resilience-report")
     else:
         recorder = Recorder(sink, _nothing, _nothing)
@@ -130,7 +137,10 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         register(ReportStream(recorder), "resilience-stream")
         register(WorkerInput(session_id, faults), "resilience-worker-input")
     else:
-        half = _running_half(config, settings, sink, recorder, faults, worker, strategies)
+        log = CircuitLog(registry_of(settings, SystemClock()), sink, SystemClock(), worker=worker)
+        if worker_input is None:
+            report.circuits = log.told
+        half = _running_half(config, settings, sink, recorder, faults, worker, strategies, log)
         register(half, "resilience-running")
 
 
@@ -163,6 +173,7 @@ def _running_half(
     faults: FaultReporter,
     worker: str,
     strategies: tuple[RecoveryStrategy, ...],
+    log: CircuitLog,
 ) -> RunningHalf:
     keeper = FixtureKeeper()
     registry = SessionRegistry(hang_timeout_s=settings.hang_timeout or None)
@@ -182,6 +193,7 @@ def _running_half(
 
         registry.guard.endpoints = Endpoints(settings.endpoints)
     config.pluginmanager.register(deferrals, "resilience-deferrals")
+    gate = gate_of(config, settings, registry, keeper, deferrals, log, SystemClock())
     engine = RecoveryEngine(
         settings,
         clock=SystemClock(),
@@ -195,11 +207,14 @@ def _running_half(
         memory=remembering(settings.db, settings.timeout_rule),
         passed=lambda: recorder.passes,
     )
-    desk = FailureDesk(engine, keeper, environment, commands, guard=faults, worker=worker)
+    desk = FailureDesk(
+        engine, keeper, environment, commands, gate.circuits, guard=faults, worker=worker
+    )
     known = tuple(strategy.name for strategy in strategies)
     return RunningHalf(
-        config, settings, registry, keeper, deferrals, desk, sink, recorder, faults, worker, known
-    )
+        config, settings, registry, keeper, deferrals, gate, desk, sink, recorder, faults, log,
+        worker, known,
+    )  # fmt: skip
 
 
 def _rules(config: pytest.Config, faults: FaultReporter) -> tuple[Rule, ...]:
@@ -221,10 +236,12 @@ class RunningHalf:
         registry: SessionRegistry,
         keeper: FixtureKeeper,
         deferrals: Deferrals,
+        gate: Gate,
         desk: FailureDesk,
         sink: HookedSink,
         recorder: Recorder,
         faults: FaultReporter,
+        log: CircuitLog,
         worker: str,
         strategies: tuple[str, ...],
     ) -> None:
@@ -237,6 +254,8 @@ class RunningHalf:
         self._registry = registry
         self._keeper = keeper
         self._deferrals = deferrals
+        self._gate = gate
+        self._log = log
         self._desk = desk
         self._worker = worker
         registry.watch()
@@ -269,6 +288,7 @@ class RunningHalf:
                 subtests=subtests,
                 recorder=self._recorder,
                 deferrals=self._deferrals,
+                gate=self._gate,
                 preflight=self._settings.preflight,
                 worker=self._worker,
             ),
@@ -319,6 +339,9 @@ class RunningHalf:
         if adjusted:
             self._faults.notes["time-outs adjusted"] = "; ".join(adjusted)
         self._registry.reap_all()
+        output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
+        if output is not None:
+            output[_CIRCUITS] = self._log.told()
 
     def pytest_unconfigure(self) -> None:
         """Undo every patch."""

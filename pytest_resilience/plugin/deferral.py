@@ -50,6 +50,31 @@ class Deferrals:
         case.item.session.items.append(case.item)
         return True
 
+    def put_behind(self, item: Any, position: int, waits: Callable[[Any], bool]) -> bool:
+        """Put `item`, and all others that have to wait, behind those that have not.
+
+        Args:
+            position: Its place among the items of the session.
+            waits: Tells of an item whether it has to wait.
+
+        Returns:
+            False if none can run before it.
+        """
+        items = item.session.items
+        if not self._owns_order or position >= len(items) or items[position] is not item:
+            return False
+        rest = items[position + 1 :]
+        waiting = list(map(waits, rest))
+        if all(waiting):
+            return False
+        # pytest's loop looks at the list anew for every item.
+        items[position + 1 :] = [
+            *(other for other, held in zip(rest, waiting, strict=True) if not held),
+            item,
+            *(other for other, held in zip(rest, waiting, strict=True) if held),
+        ]
+        return True
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, Any, Any]:
         """See to it that nothing deferred is without a verdict when the loop has ended."""

@@ -17,6 +17,7 @@ from pytest_resilience.core.events import Attempt
 from pytest_resilience.core.failures import ExceptionFact, Failure
 from pytest_resilience.engine import Incident, ItemHistory, RecoveryEngine
 from pytest_resilience.plugin import observe
+from pytest_resilience.plugin.circuits import Circuits
 from pytest_resilience.plugin.environment import BrowserEnvironment, Scene
 from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, requests
 from pytest_resilience.plugin.mending import CommandRetries
@@ -54,6 +55,7 @@ class Case:
         mended: What was repaired without spending an attempt: a session found dead before the
             first one, a command that was lost; None if nothing was.
         asked: What browsers were asked when the attempt had failed, until that is read.
+        returned: Whether it comes back from behind the others, and has not been set up yet.
     """
 
     __slots__ = (
@@ -67,6 +69,7 @@ class Case:
         "nextitem",
         "number",
         "policy",
+        "returned",
         "superseded",
         "was_deferred",
     )
@@ -80,6 +83,7 @@ class Case:
         self.superseded: list[Attempt] = []
         self.failures: ItemHistory | None = None
         self.was_deferred = False
+        self.returned = False
         self.nextitem: Any = None
         self.last: Any = None
         self.mended: Attempt | None = None
@@ -91,6 +95,12 @@ class Case:
         if self.failures is None:
             self.failures = ItemHistory()
         return self.failures
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the session is about to end, so that nothing is to be run again."""
+        session = self.item.session
+        return bool(session.shouldfail or session.shouldstop)
 
     def forget(self) -> None:
         """Do without answers that nobody has read."""
@@ -108,6 +118,7 @@ class FailureDesk:
         keeper: FixtureKeeper,
         environment: BrowserEnvironment,
         commands: CommandRetries,
+        circuits: Circuits,
         *,
         guard: Callable[[Exception], None],
         worker: str,
@@ -117,6 +128,7 @@ class FailureDesk:
         self._engine = engine
         self._keeper = keeper
         self._environment = environment
+        self._circuits = circuits
         self._guard = guard
         self._worker = worker
         #: Returns where the stream of WebDriver commands stands now.
@@ -134,7 +146,9 @@ class FailureDesk:
             fixturedef = next(iter(scene.failed_fixtures), None)
             chain = observe.exception_chain(error)
             failure = self._failure(case, phase, chain, scene, fixturedef)
-            hopeless = self._count_failed_setup(fixturedef)
+            # Of a browser that does not start, a circuit takes care.
+            covered = self._circuits.cover(scene, chain)
+            hopeless = "" if covered else self._count_failed_setup(fixturedef)
             incident = self._engine.diagnose(
                 failure,
                 scene.evidence,
@@ -145,6 +159,8 @@ class FailureDesk:
             )
             again = incident.report.error_type.infrastructure or incident.diagnosis.transient
             self._settle(case, survived=not again)
+            last_follows = case.number + 1 >= case.policy.max_attempts
+            self._circuits.failed(case.item, incident, scene, last_follows=last_follows)
             return incident
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)
@@ -194,6 +210,25 @@ class FailureDesk:
                 attempt.strategy = incident.strategy.name
                 attempt.level = int(incident.strategy.level)
                 attempt.recovery_s = incident.record.execution_time
+        except Exception as fault:  # noqa: BLE001 - see the invariant
+            self._guard(fault)
+
+    def leave(self, case: Case) -> None:
+        """The item is put behind others: keep nothing that would fail it when it returns."""
+        try:
+            self._environment.drop_failed_fixtures(case.item)
+        except Exception as fault:  # noqa: BLE001 - see the invariant
+            self._guard(fault)
+
+    def answered(self, case: Case) -> None:
+        """The item has its verdict; tell the circuits of the browsers it used."""
+        try:
+            self._circuits.weigh(final=True)
+            last = case.failures.incidents[-1:] if case.failures is not None else []
+            lost = [i for i in last if i.report.error_type.infrastructure]
+            if all(incident.report.retry_successful for incident in lost):
+                self._circuits.survived(case.mark)
+            self._circuits.release()
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)
 

@@ -53,6 +53,10 @@ class FixtureKeeper:
         """Return how often the function of `fixturedef` was about to run."""
         return self._setups.get(fixturedef, 0)
 
+    def parameter_of(self, fixturedef: FixtureDef) -> object:
+        """Return the parameter `fixturedef` was last set up with, None without one."""
+        return getattr(self._requests.get(fixturedef), "param", None)
+
     def is_alive(self, fixturedef: FixtureDef) -> bool:
         """Return whether `fixturedef` is set up, successfully, and not yet torn down."""
         cached = fixturedef.cached_result
@@ -128,6 +132,21 @@ def requests(item: Any, fixturedef: FixtureDef) -> bool:
         if fixturedef.argname not in candidate.argnames:
             return False
     return False
+
+
+def parameter(item: Any, fixturedef: FixtureDef) -> object:
+    """Return the parameter with which `item` requests `fixturedef`, None without one."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return parameters.get(fixturedef.argname)
+
+
+def tear_down_to(item: Any, nextitem: Any) -> None:
+    """Tear down what `nextitem` does not share with what is set up, though `item` never ran.
+
+    The item before it left standing what it shares with `item`, and pytest insists that
+    nothing else stands when an item is set up.
+    """
+    item.session._setupstate.teardown_exact(nextitem)
 
 
 def shared_node(item: Any) -> Any:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from pytest_resilience.config import OPTIONS, Option, Settings, resolve
+from pytest_resilience.config import Settings, resolve
 from pytest_resilience.exceptions import ConfigurationError
+from pytest_resilience.options import OPTIONS, Option
 from pytest_resilience.plugin import markers
 
 #: Options with which pytest runs no test to its end.

@@ -27,6 +27,9 @@ RECOVERED = "resilience_recovered"
 #: Attribute of the call report of an item that failed because one of its subtests did.
 PART_FAILED = "resilience_part_failed"
 
+#: Attribute of the reports of an item that never ran because a circuit stayed open.
+BLOCKED = "resilience_blocked"
+
 _MESSAGE_LIMIT = 8_000
 _CHAIN_LIMIT = 50
 
@@ -163,6 +166,7 @@ class Recorder:
             workers record their own.
         on_result: Called with every finished result.
         on_superseded: Called with the node id of an item that is run again.
+        on_blocked: Called before it is published that an item was blocked.
     """
 
     def __init__(
@@ -170,10 +174,13 @@ class Recorder:
         sink: EventSink | None,
         on_result: Callable[[TestResult], None],
         on_superseded: Callable[[str], None],
+        on_blocked: Callable[[], None] = lambda: None,
     ) -> None:
         self._emit_many = sink.emit_many if sink is not None else None
         self._on_result = on_result
         self._on_superseded = on_superseded
+        #: To be called before it is published that an item was blocked.
+        self.blocked = on_blocked
         #: Items that simply passed so far.
         self.passes = 0
 
@@ -281,6 +288,8 @@ class ReportStream:
             attempts.append(self._recorder.superseded(report, len(attempts) + 1, worker))
             return
         reports.append(report)
+        if hasattr(report, BLOCKED):
+            self._recorder.blocked()
         # A lost worker is reported with no phase at all, and nothing follows.
         if report.when not in ("setup", "call"):
             del self._reports[key], self._superseded[key]
@@ -343,6 +352,8 @@ def _last_attempt(reports: Sequence[pytest.TestReport], number: int, worker: str
 def _verdict(
     attempt: Attempt, reports: Sequence[pytest.TestReport], superseded: Sequence[Attempt]
 ) -> Verdict:
+    if any(hasattr(report, BLOCKED) for report in reports) and attempt.outcome == "failed":
+        return Verdict.BLOCKED
     if attempt.outcome == "failed":
         # Under --resilience-retry=all an earlier attempt may have failed for a product cause.
         product = [a for a in superseded if a.error_type and not a.infrastructure]
@@ -359,7 +370,7 @@ def _verdict(
 
 
 def _reason(verdict: Verdict, attempt: Attempt, reports: Sequence[pytest.TestReport]) -> str:
-    if verdict is Verdict.UNRECOVERED:
+    if verdict in (Verdict.UNRECOVERED, Verdict.BLOCKED):
         return attempt.reason
     for report in reports:
         if report.outcome == "skipped":

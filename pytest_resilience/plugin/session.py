@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import pytest_resilience
-from pytest_resilience.config import OPTIONS, Settings
+from pytest_resilience.config import Settings
 from pytest_resilience.core import events
 from pytest_resilience.core.events import Attempt, RecoveryPerformanceRecord, TestResult
 from pytest_resilience.core.failures import Verdict
@@ -25,8 +25,9 @@ from pytest_resilience.exceptions import (
     ResilienceError,
     StoreError,
 )
+from pytest_resilience.options import OPTIONS
 from pytest_resilience.plugin.faults import FaultReporter
-from pytest_resilience.plugin.observe import RECOVERED
+from pytest_resilience.plugin.observe import BLOCKED, RECOVERED
 from pytest_resilience.store.merger import Merger
 from pytest_resilience.store.spool import Spool
 
@@ -39,8 +40,12 @@ _RECOVERED_STATUS = ("recovered", "r", ("RECOVERED", {"yellow": True}))
 #: The item's own rerun report follows; its subtests are not counted beside it.
 _SUBTEST_RERUN_STATUS = ("", "", "")
 #: Verdicts after which there is a failure to tell of.
-_TROUBLED = frozenset(v.value for v in (Verdict.RECOVERED, Verdict.FAILED, Verdict.UNRECOVERED))
+_TROUBLED = frozenset(
+    v.value for v in (Verdict.RECOVERED, Verdict.FAILED, Verdict.UNRECOVERED, Verdict.BLOCKED)
+)
 _RERUN_STATUS = ("rerun", "R", ("RERUN", {"yellow": True}))
+#: It never ran.
+_BLOCKED_STATUS = ("blocked", "B", ("BLOCKED", {"red": True}))
 
 
 class StatusNames:
@@ -53,6 +58,8 @@ class StatusNames:
             return _SUBTEST_RERUN_STATUS if hasattr(report, "context") else _RERUN_STATUS
         if hasattr(report, RECOVERED):
             return _RECOVERED_STATUS
+        if hasattr(report, BLOCKED) and report.outcome == "failed":
+            return _BLOCKED_STATUS
         return None
 
 
@@ -78,6 +85,8 @@ class SessionReport:
         self._started_us = time.time_ns() // 1_000
         self._summary: Summary | None = None
         self._merger: Merger | None = None
+        #: Returns what became of the circuits; see `breakers.CircuitLog`.
+        self.circuits: Callable[[], dict[str, Any]] = dict
 
     def add(self, result: TestResult) -> None:
         """Add the verdict of an item."""
@@ -96,13 +105,17 @@ class SessionReport:
 
     def superseded(self, nodeid: str) -> None:
         """Count an item that is run again for what it is."""
+        self.name_statuses()
+        for status in list(self._stats()):
+            # What pytest counted of the subtests of a superseded attempt is taken back.
+            self._recount(nodeid, status, None, subtests=True)
+
+    def name_statuses(self) -> None:
+        """A report follows that pytest has no name for."""
         manager = self._config.pluginmanager
         if not manager.hasplugin(_STATUS_PLUGIN):
             # Asked for every report, so registered only once there is something to name.
             manager.register(StatusNames(), _STATUS_PLUGIN)
-        for status in list(self._stats()):
-            # What pytest counted of the subtests of a superseded attempt is taken back.
-            self._recount(nodeid, status, None, subtests=True)
 
     def _recount(
         self, nodeid: str, status: str, new_status: str | None, *, subtests: bool = False
@@ -200,7 +213,11 @@ class SessionReport:
             options=facts["options"],
             facts=dict(self._faults.notes),
         )
+        circuits = self.circuits()
         return Summary(
+            circuits=circuits.get("circuits", []),
+            circuit_waited_s=circuits.get("waited_s", 0.0),
+            moved=circuits.get("moved", 0),
             session=info,
             tests=self._results,
             recoveries=[record for result in self._results for record in recoveries(result)],

@@ -45,6 +45,9 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "details": {
             "warnings": list(summary.warnings),
             "recoveries": [_plain(record.to_dict()) for record in summary.recoveries],
+            "agreement": _plain(summary.agreement),
+            "circuit_waited_s": _plain(summary.circuit_waited_s),
+            "moved": summary.moved,
             "tests": [_test_details(test) for test in summary.tests],
         },
     }
@@ -96,9 +99,20 @@ def _summary(data: Mapping[str, Any]) -> Summary:
             _read(RecoveryPerformanceRecord, record) for record in details.get("recoveries") or []
         ],
         circuits=[dict(circuit) for circuit in data.get("circuits") or []],
+        **_figures(details),
         events_lost=int(data.get("events_lost") or 0),
         warnings=[str(warning) for warning in details.get("warnings") or []],
     )
+
+
+def _figures(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a summary that stand under ``details`` by their own names."""
+    wanted = ("agreement", "circuit_waited_s", "moved")
+    return {
+        field.name: _typed(field, details[field.name])
+        for field in dataclasses.fields(Summary)
+        if field.name in wanted and details.get(field.name) is not None
+    }
 
 
 def _test(test: TestResult) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_resilience.core.events import Attempt, RecoveryPerformanceRecord, TestResult
-from pytest_resilience.core.failures import Verdict
+from pytest_resilience.core.failures import ErrorType, Verdict
 from pytest_resilience.report.text import headline
 
 # Addresses, ids, ports, pids and times: what differs between two cases of one error.
@@ -108,7 +108,15 @@ class Summary:
     """A session and all that was recorded of it.
 
     Attributes:
-        circuits: State of each circuit at the end, as plain dicts with ``name`` and ``state``.
+        circuits: Each circuit at the end, as a JSON-plain dict: ``name``, ``kind``, ``state``,
+            ``health`` (0 to 100), ``successes``, ``failures``, ``ignored``, ``refused``,
+            ``stale``, ``opened`` (times), ``waited_s``, ``reason``, and ``transitions``, each
+            with ``at_s`` (seconds since the session's start), ``from_state``, ``to_state``,
+            ``reason`` and ``worker``.
+        circuit_waited_s: Seconds in which the run was held until a circuit closed.
+        moved: Tests that were put behind others, because what they needed was down.
+        agreement: How good the choices of strategies were, seen from the end of the run:
+            ``cases``, and in how many of them the first choice was the ``best``.
         events_lost: Records known to be missing.
         warnings: Sentences for the user about the plugin's own troubles.
         artifacts: What was written where, such as ``{"report": ".resilience/report.html"}``.
@@ -118,6 +126,9 @@ class Summary:
     tests: list[TestResult] = field(default_factory=list)
     recoveries: list[RecoveryPerformanceRecord] = field(default_factory=list)
     circuits: list[dict[str, Any]] = field(default_factory=list)
+    circuit_waited_s: float = 0.0
+    moved: int = 0
+    agreement: dict[str, Any] = field(default_factory=dict)
     events_lost: int = 0
     warnings: list[str] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)
@@ -163,6 +174,9 @@ class Summary:
             or self.unrecovered
             or self.blocked
             or self.recoveries
+            or self.circuit_waited_s
+            or self.moved
+            or any(circuit.get("transitions") for circuit in self.circuits)
             or self.warnings
             or self.events_lost
         )
@@ -172,17 +186,17 @@ class Summary:
         """Seconds spent in recovery strategies."""
         if self.recoveries:
             return sum(record.execution_time for record in self.recoveries)
-        return sum(attempt.recovery_s for _, attempt in self._attempts())
+        return sum(attempt.recovery_s for _, attempt in self.made())
 
     @property
     def superseded_s(self) -> float:
         """Seconds spent in attempts that another attempt took the place of."""
-        return sum(attempt.duration_s for _, attempt in self._attempts() if _superseded(attempt))
+        return sum(attempt.duration_s for _, attempt in self.made() if _superseded(attempt))
 
     @property
     def attempts(self) -> int:
         """Attempts of all tests."""
-        return sum(len(test.attempts) for test in self.tests)
+        return sum(1 for _ in self.made())
 
     def slowest(self, count: int = 10) -> list[TestResult]:
         """Return the `count` tests that took longest, recoveries included, slowest first."""
@@ -191,7 +205,7 @@ class Summary:
     def error_groups(self) -> list[ErrorGroup]:
         """Return all failures in groups of one kind, most frequent first."""
         groups: dict[tuple[str, str, str], ErrorGroup] = {}
-        for test, attempt in self._attempts():
+        for test, attempt in self.made():
             if attempt.error_type:
                 key = (attempt.error_type, attempt.rule, normalised(attempt.message))
                 group = groups.get(key) or groups.setdefault(
@@ -210,8 +224,9 @@ class Summary:
             _tally(use, record)
         return sorted(table.values(), key=lambda use: (-use.executions, use.strategy))
 
-    def _attempts(self) -> Iterator[tuple[TestResult, Attempt]]:
-        return ((test, attempt) for test in self.tests for attempt in test.attempts)
+    def made(self) -> Iterator[tuple[TestResult, Attempt]]:
+        """Yield every attempt that was made, with its test."""
+        return ((test, attempt) for test in self.tests for attempt in made(test))
 
 
 def normalised(message: str) -> str:
@@ -226,6 +241,16 @@ def cause(test: TestResult) -> Attempt | None:
     the session is gone.
     """
     return next((attempt for attempt in test.attempts if attempt.error_type), None)
+
+
+def made(test: TestResult) -> list[Attempt]:
+    """Return the attempts of `test` that were made.
+
+    A blocked test has, in place of one, an attempt that only tells why it was not run.
+    """
+    if test.verdict != Verdict.BLOCKED.value:
+        return test.attempts
+    return [a for a in test.attempts if a.error_type != ErrorType.CIRCUIT_OPEN.label]
 
 
 def _superseded(attempt: Attempt) -> bool:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.report.advice import advice
+from pytest_resilience.report.circuits import BlockedGroup, blocked_groups, circuits
 from pytest_resilience.report.summary import Summary, cause
 from pytest_resilience.report.text import clean, headline, plural, seconds
 
 #: Text and the markup under which pytest's terminal writer shows it.
 Line = tuple[str, dict[str, bool]]
 
-#: Recovered tests named unless more is asked for with ``-v``.
+#: Recovered tests, and blocked tests of a group, named unless more is asked for with ``-v``.
 SHOWN = 30
+#: Circuits named.
+CIRCUITS = 8
 
 _ALWAYS = ("passed", "recovered", "failed")
 
@@ -33,7 +36,9 @@ def summary_lines(summary: Summary, *, verbosity: int = 0, color: bool = True) -
         lines = [
             _counts(summary),
             *_recovered(summary, verbosity),
-            *_lost(summary),
+            *_unrecovered(summary),
+            *_blocked(summary, verbosity),
+            *_circuits(summary),
             *_time(summary),
             *_warnings(summary),
             *_artifacts(summary),
@@ -76,9 +81,9 @@ def _recovered_line(test: TestResult) -> str:
     )
 
 
-def _lost(summary: Summary) -> list[Line]:
+def _unrecovered(summary: Summary) -> list[Line]:
     lines: list[Line] = []
-    for test in [*summary.unrecovered, *summary.blocked]:
+    for test in summary.unrecovered:
         failure = cause(test)
         lines.append(
             (
@@ -91,7 +96,7 @@ def _lost(summary: Summary) -> list[Line]:
         done = tried(test)
         if done:
             lines.append((f"  tried: {done}", {}))
-        todo = advice(failure.error_type if failure else "circuit_open")
+        todo = advice(failure.error_type) if failure else ""
         if todo:
             lines.append((f"  what to do: {todo}", {}))
     return lines
@@ -104,6 +109,41 @@ def tried(test: TestResult) -> str:
         for attempt in test.attempts
         if attempt.strategy
     )
+
+
+def _blocked(summary: Summary, verbosity: int) -> list[Line]:
+    groups = blocked_groups(summary)
+    lines = [line for group in groups[:SHOWN] for line in _group(group, verbosity)]
+    rest = sum(len(group.tests) for group in groups[SHOWN:])
+    if rest:
+        lines.append((f"... and {rest:,} more blocked for other reasons (see report)", {}))
+    return lines
+
+
+def _group(group: BlockedGroup, verbosity: int) -> list[Line]:
+    count = plural(len(group.tests), "test")
+    lines: list[Line] = [(f"BLOCKED {count} - {group.reason or 'not run'}", {"red": True})]
+    if group.root and group.origin:
+        lines.append((f"  root error: {_name(group.origin)} - {_why(group.root)}", {}))
+    lines.append((f"  what to do: {group.todo}", {}))
+    shown = group.tests if verbosity > 0 else group.tests[:SHOWN]
+    lines += [(f"  {_name(test)}", {}) for test in shown]
+    if len(shown) < len(group.tests):
+        lines.append((f"  ... and {len(group.tests) - len(shown):,} more (-v names all)", {}))
+    return lines
+
+
+def _circuits(summary: Summary) -> list[Line]:
+    """Say which circuits were not closed all the time, and what that cost."""
+    moved = [circuit for circuit in circuits(summary) if circuit.moved]
+    said = [f"{circuit.label} {circuit.story}" for circuit in moved[:CIRCUITS]]
+    if len(moved) > CIRCUITS:
+        said.append(f"{len(moved) - CIRCUITS:,} more (see report)")
+    if summary.circuit_waited_s > 0:
+        said.append(f"waited {seconds(summary.circuit_waited_s)}")
+    if summary.moved > 0:
+        said.append(f"{plural(summary.moved, 'test')} put behind others")
+    return [(f"circuits: {', '.join(said)}", {})] if said else []
 
 
 def _tries(test: TestResult) -> str:

@@ -1,4 +1,4 @@
-"""Time as bars: the attempts of one test, and the whole session worker by worker.
+"""Time as bars: one test's attempts, and the session by workers and by circuits.
 
 Invariant: a picture has a bounded number of spans, whatever the number of tests, and
 an incident is never hidden under the passing tests around it.
@@ -6,12 +6,16 @@ an incident is never hidden under the passing tests around it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pytest_resilience.core.circuit_record import CircuitState
 from pytest_resilience.core.events import Attempt, TestResult
+from pytest_resilience.core.failures import Verdict
+from pytest_resilience.report.circuits import Circuit
 from pytest_resilience.report.summary import Summary
-from pytest_resilience.report.text import clean
+from pytest_resilience.report.text import clean, seconds
 
 #: Width of a picture in its own units.
 WIDTH = 1000
@@ -21,7 +25,10 @@ SLOTS = 500
 LANES = 32
 
 # From what may be painted over to what must be seen.
-_ORDER = ("skipped", "passed", "recovery", "rerun", "failed", "lost")
+_ORDER = ("skipped", "passed", "recovery", "rerun", "blocked", "failed", "lost")
+_STATES = ("unknown", *map(str, (
+    CircuitState.CLOSED, CircuitState.HALF_OPEN, CircuitState.OPEN, CircuitState.ISOLATED
+)))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,40 @@ def lanes(summary: Summary) -> list[Lane]:
     ]
 
 
+def states(circuit: Circuit, span_s: float) -> list[Span]:
+    """Return where `circuit` stood, from the session's start to `span_s` seconds later.
+
+    Where a moment saw more than one state, the one that holds tests back is shown.
+    """
+    if span_s <= 0:
+        return []
+    stays = list(_stays(circuit, span_s))
+    slots = [-1] * SLOTS
+    for index, (state, begin, end) in enumerate(stays):
+        for slot in range(_slot(begin, 0.0, span_s), _slot(end, 0.0, span_s) + 1):
+            if slots[slot] < 0 or _STATES.index(stays[slots[slot]][0]) < _STATES.index(state):
+                slots[slot] = index
+    spans: list[Span] = []
+    x, unit = 0.0, WIDTH / SLOTS
+    for state, run in itertools.groupby(slots, key=lambda index: stays[index][0]):
+        same = list(run)
+        begin, end = stays[same[0]][1], stays[same[-1]][2]
+        title = f"{state}, {seconds(begin)} to {seconds(end)}"
+        spans.append(Span(state, round(x, 1), round(len(same) * unit, 1), title))
+        x += len(same) * unit
+    return spans
+
+
+def _stays(circuit: Circuit, span_s: float) -> Iterator[tuple[str, float, float]]:
+    """Yield each state that `circuit` was in, with when it came and went."""
+    state = circuit.moves[0].from_state if circuit.moves else circuit.state
+    begin = 0.0
+    for move in circuit.moves:
+        yield state, begin, move.at_s
+        state, begin = move.to_state, move.at_s
+    yield state, begin, max(begin, span_s)
+
+
 def _limits(summary: Summary) -> tuple[float, float]:
     moments = list(_moments(summary))
     starts = [begin for _, _, begin, _ in moments]
@@ -99,7 +140,8 @@ def _moments(summary: Summary) -> Iterator[tuple[str, str, float, float]]:
             if attempt.started_us > 0:
                 begin = attempt.started_us / 1e6
                 length = max(attempt.duration_s, 0.0)
-                yield attempt.worker, kind(attempt), begin, length
+                blocked = test.verdict == Verdict.BLOCKED.value
+                yield attempt.worker, "blocked" if blocked else kind(attempt), begin, length
                 if attempt.recovery_s > 0:
                     yield attempt.worker, "recovery", begin + length, attempt.recovery_s
 

@@ -10,45 +10,42 @@ import datetime
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pytest_resilience.core.events import Attempt, TestResult
+from pytest_resilience.core.events import TestResult
 from pytest_resilience.core.failures import ErrorType, Verdict
-from pytest_resilience.core.levels import ProgressiveRecoveryLevel
+from pytest_resilience.core.selection import NEAR_S, NEAR_SHARE
 from pytest_resilience.report.advice import advice
-from pytest_resilience.report.summary import Summary, cause
-from pytest_resilience.report.text import CLIP, clean, clip, headline, plural, seconds
-from pytest_resilience.report.timeline import WIDTH, bar, kind, lanes
+from pytest_resilience.report.cards import card, row
+from pytest_resilience.report.circuit_view import blocked_cards, circuit_section, root_text
+from pytest_resilience.report.circuits import BlockedGroup, blocked_groups, number
+from pytest_resilience.report.summary import Summary
+from pytest_resilience.report.text import CLIP, clean, clip, plural, seconds
+from pytest_resilience.report.timeline import WIDTH, lanes
 
 #: Tests of a section shown in full without JavaScript; the table has them all.
 STATIC = 50
 #: Test cards of a section that are unfolded from the start.
 UNFOLDED = 3
-#: Rows of the tables of errors and circuits.
+#: Rows of the table of errors.
 ROWS = 100
 #: Characters of tracebacks and messages in the static part, and in the table's data.
 STATIC_TEXT = 400_000
 TABLE_TEXT = 3_000_000
 
-_OUTCOMES = {"rerun": "failed, then repeated", "passed": "passed", "failed": "failed"}
-
-
-def _without_frames(message: str) -> str:
-    """Leave out the driver's own stack, which is addresses; the traceback keeps it."""
-    return message.partition("\nStacktrace:")[0]
-
 
 def page(summary: Summary) -> dict[str, Any]:
     """Return what the static part of the page shows."""
-    lost = [*summary.unrecovered, *summary.blocked]
-    shown = [*lost[:STATIC], *summary.failed[:STATIC], *summary.recovered[:STATIC]]
+    parts = (summary.unrecovered, summary.failed, summary.recovered)
+    shown = [test for part in parts for test in part[:STATIC]]
     limit = text_limit(shown, STATIC_TEXT)
-    ids = {id(test): f"t{index}" for index, test in enumerate(summary.tests)}
-
-    def section(tests: list[TestResult], unfolded: int) -> dict[str, Any]:
-        cards = [_card(test, limit, ids[id(test)]) for test in tests[:STATIC]]
-        for index, card in enumerate(cards):
-            card["open"] = index < unfolded
-        return {"tests": cards, "total": len(tests), "more": len(tests) - len(cards)}
-
+    wanted = {id(test) for test in shown}
+    anchors = {id(t): f"t{n}" for n, t in enumerate(summary.tests) if id(t) in wanted}
+    groups = blocked_groups(summary)
+    lost, failed, recovered = (
+        _section(tests, limit, anchors, unfolded)
+        for tests, unfolded in zip(parts, (UNFOLDED, UNFOLDED, 1), strict=True)
+    )
+    lost["groups"] = blocked_cards(groups, anchors)
+    lost["total"] += len(summary.blocked)
     return {
         "title": clean(summary.session.rootdir) or "test session",
         "headline": verdict_sentence(summary),
@@ -56,15 +53,16 @@ def page(summary: Summary) -> dict[str, Any]:
         "counts": _counts(summary),
         "numbers": _numbers(summary),
         "warnings": _warnings(summary),
-        "lost": section(lost, UNFOLDED),
-        "failed": section(summary.failed, UNFOLDED),
-        "recovered": section(summary.recovered, 1),
+        "lost": lost,
+        "failed": failed,
+        "recovered": recovered,
         "lanes": lanes(summary),
         "width": WIDTH,
         "span": _some(summary.session.duration_s) or "end",
         "strategies": _strategies(summary),
+        "agreement": _agreement(summary),
         "errors": _errors(summary),
-        "circuits": _circuits(summary),
+        "circuits": circuit_section(summary, groups),
         "facts": _facts(summary),
         "total": len(summary.tests),
     }
@@ -76,11 +74,32 @@ def table(summary: Summary) -> dict[str, Any]:
     A test with one clean attempt carries none, for there is nothing to tell of it.
     """
     limit = text_limit(summary.tests, TABLE_TEXT)
+    group_of = {id(test): group for group in blocked_groups(summary) for test in group.tests}
     return {
         "verdicts": [verdict.value for verdict in Verdict],
         "advice": {member.label: advice(member.label) for member in ErrorType},
-        "tests": [_row(test, limit) for test in summary.tests],
+        "tests": [
+            {**row(test, limit), **_blocked(group_of.get(id(test)))} for test in summary.tests
+        ],
     }
+
+
+def _section(
+    tests: list[TestResult], limit: int, anchors: Mapping[int, str], unfolded: int
+) -> dict[str, Any]:
+    cards = [
+        {**card(test, limit, anchors[id(test)]), "open": index < unfolded}
+        for index, test in enumerate(tests[:STATIC])
+    ]
+    return {"tests": cards, "groups": [], "total": len(tests), "more": len(tests) - len(cards)}
+
+
+def _blocked(group: BlockedGroup | None) -> dict[str, str]:
+    """Return what the row of a blocked test says besides."""
+    if group is None:
+        return {}
+    root = root_text(group)
+    return {"todo": group.todo, "root": root} if root else {"todo": group.todo}
 
 
 def text_limit(tests: Iterable[TestResult], budget: int) -> int:
@@ -147,6 +166,7 @@ def _numbers(summary: Summary) -> list[tuple[str, str]]:
         ("attempts", f"{summary.attempts:,}"),
         ("in recovery", _some(summary.recovery_s)),
         ("in repeated attempts", _some(summary.superseded_s)),
+        ("waiting for circuits", _some(summary.circuit_waited_s)),
         ("workers", str(len(session.workers)) if len(session.workers) > 1 else ""),
     ]
     return [(name, value) for name, value in numbers if value]
@@ -172,139 +192,6 @@ def _warnings(summary: Summary) -> list[str]:
     return warnings
 
 
-def _card(test: TestResult, limit: int, anchor: str) -> dict[str, Any]:
-    first = cause(test)
-    file, name = _split(test.nodeid)
-    return {
-        "anchor": anchor,
-        "file": file,
-        "name": name,
-        "verdict": test.verdict if test.verdict in _KNOWN else "skipped",
-        "meta": _meta(test),
-        "reason": clip(clean(test.reason), limit),
-        "why": f"{clean(first.error_type)}: {headline(first.message, 140)}" if first else "",
-        "how": _how(test),
-        "advice": _advice(test, first),
-        "bar": bar(test),
-        "attempts": [
-            {**_attempt(attempt, limit), "kind": kind(attempt)} for attempt in test.attempts
-        ],
-    }
-
-
-_KNOWN = {verdict.value for verdict in Verdict}
-
-
-def _advice(test: TestResult, first: Attempt | None) -> str:
-    if test.verdict not in (Verdict.UNRECOVERED.value, Verdict.BLOCKED.value):
-        return ""
-    return advice(first.error_type if first else ErrorType.CIRCUIT_OPEN.label)
-
-
-def _meta(test: TestResult) -> str:
-    if not test.attempts:
-        return "never started"
-    tries = plural(len(test.attempts), "attempt")
-    return f"{tries} · {seconds(test.duration_s)} · {clean(test.worker)}"
-
-
-def _how(test: TestResult) -> str:
-    if test.verdict != Verdict.RECOVERED.value:
-        return ""
-    strategies = dict.fromkeys(attempt.strategy for attempt in test.attempts if attempt.strategy)
-    spent = seconds(sum(attempt.recovery_s for attempt in test.attempts))
-    return f"Recovered by {clean(', then '.join(strategies))} in {spent}" if strategies else ""
-
-
-def _split(nodeid: str) -> tuple[str, str]:
-    file, mark, name = clip(clean(nodeid), 1000).partition("::")
-    return (file, name) if mark else ("", file)
-
-
-def _attempt(attempt: Attempt, limit: int) -> dict[str, Any]:
-    level = int(attempt.level)
-    return {
-        "number": attempt.number,
-        "outcome": _OUTCOMES.get(attempt.outcome, clean(attempt.outcome)),
-        "phase": clean(attempt.phase),
-        "time": seconds(attempt.duration_s),
-        "browser": clean(attempt.browser),
-        "worker": clean(attempt.worker),
-        "error_type": clean(attempt.error_type),
-        "infrastructure": bool(attempt.infrastructure),
-        "severity": clean(attempt.severity),
-        "rule": clean(attempt.rule),
-        "confidence": f"{attempt.confidence:.0%}" if attempt.confidence else "",
-        "exception": clip(clean(attempt.exception), 300),
-        "message": clip(clean(_without_frames(attempt.message)), min(limit, 4000)),
-        "evidence": [_probe(probe) for probe in attempt.evidence[:40]],
-        "injected": clip(clean(attempt.injected), 300),
-        "strategy": clean(attempt.strategy),
-        "level": f"level {level}, {_level_name(level)}" if level else "",
-        "recovery": seconds(attempt.recovery_s) if attempt.strategy else "",
-        "reason": clip(clean(attempt.reason), 1000),
-        "chosen": clip(clean(attempt.chosen), 500) if attempt.strategy else "",
-        "candidates": [_candidate(weighed) for weighed in attempt.candidates[:20]],
-        "traceback": clip(clean(attempt.traceback), limit),
-    }
-
-
-def _level_name(level: int) -> str:
-    try:
-        return ProgressiveRecoveryLevel(level).name.lower()
-    except ValueError:
-        return "unknown"
-
-
-def _candidate(weighed: Mapping[str, Any]) -> dict[str, str]:
-    def number(name: str, digits: int) -> str:
-        value = weighed.get(name)
-        return f"{value:.{digits}f}" if isinstance(value, int | float) else ""
-
-    return {
-        "strategy": clip(clean(str(weighed.get("strategy", ""))), 100),
-        "p": number("p", 2),
-        "cost": number("cost_s", 1),
-        "index": number("index", 1),
-        "samples": number("samples", 0),
-        "score": number("score", 2),
-    }
-
-
-def _probe(probe: Mapping[str, Any]) -> dict[str, str]:
-    cost = probe.get("cost_s")
-    return {
-        "probe": clip(clean(str(probe.get("probe", ""))), 100),
-        "answer": clip(clean(str(probe.get("answer", ""))), 100),
-        "detail": clip(clean(str(probe.get("detail", ""))), 500),
-        "cost": _milliseconds(cost) if isinstance(cost, int | float) else "",
-    }
-
-
-def _milliseconds(cost_s: float) -> str:
-    return f"{cost_s * 1000:,.1f} ms" if cost_s >= 0.0001 else "< 0.1 ms"
-
-
-def _row(test: TestResult, limit: int) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "id": clip(clean(test.nodeid), 1000),
-        "verdict": clean(test.verdict),
-        "worker": clean(test.worker),
-        "s": round(test.duration_s, 3),
-        "reason": clip(clean(test.reason), limit),
-        "recovery": round(sum(attempt.recovery_s for attempt in test.attempts), 3),
-    }
-    if len(test.attempts) != 1 or test.attempts[0].error_type or test.attempts[0].injected:
-        row["attempts"] = [_row_attempt(attempt, limit) for attempt in test.attempts]
-        row["bar"] = [[span.kind, span.x, span.width, span.title] for span in bar(test)]
-    return {key: value for key, value in row.items() if value}
-
-
-def _row_attempt(attempt: Attempt, limit: int) -> dict[str, Any]:
-    values = {**_attempt(attempt, limit), "kind": kind(attempt)}
-    return {key: value for key, value in values.items() if value}
-
-
 def _strategies(summary: Summary) -> list[dict[str, Any]]:
     return [
         {
@@ -321,6 +208,18 @@ def _strategies(summary: Summary) -> list[dict[str, Any]]:
         }
         for use in summary.strategies()
     ]
+
+
+def _agreement(summary: Summary) -> str:
+    """Return how good the choices were in a sentence, "" if nothing is known of that."""
+    best, cases = (number(summary.agreement.get(name)) for name in ("best", "cases"))
+    if best is None or not cases:
+        return ""
+    return (
+        f"The first choice was the best in hindsight in {best:,.0f} of "
+        f"{plural(int(cases), 'case')} (a difference of {NEAR_S:g} s or {NEAR_SHARE:.0%} "
+        "does not count)."
+    )
 
 
 def _errors(summary: Summary) -> dict[str, Any]:
@@ -340,19 +239,6 @@ def _errors(summary: Summary) -> dict[str, Any]:
         for group in groups[:ROWS]
     ]
     return {"rows": rows, "more": len(groups) - len(rows)}
-
-
-def _circuits(summary: Summary) -> list[dict[str, str]]:
-    return [
-        {
-            "name": clip(clean(str(circuit.get("name", "unnamed"))), 200),
-            "state": clean(str(circuit.get("state", "unknown"))),
-            "rest": _listed(
-                {key: value for key, value in circuit.items() if key not in ("name", "state")}
-            ),
-        }
-        for circuit in summary.circuits[:ROWS]
-    ]
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:

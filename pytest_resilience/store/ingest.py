@@ -17,7 +17,6 @@ from pytest_resilience.core import events
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-CIRCUIT_TRANSITION = "circuit_transition"
 INJECTION = "injection"
 CHECKPOINT = "checkpoint"
 
@@ -27,7 +26,7 @@ TABLES = {
     events.TEST_RESULT: "test_results",
     events.ERROR: "errors",
     events.RECOVERY: "recovery_performance",
-    CIRCUIT_TRANSITION: "circuit_transitions",
+    events.CIRCUIT_TRANSITION: "circuit_transitions",
     INJECTION: "injections",
     CHECKPOINT: "checkpoints",
 }

@@ -294,6 +294,16 @@ CREATE TABLE merges_under_way (
 """
 
 
+_CIRCUITS = """
+ALTER TABLE circuit_transitions ADD COLUMN kind VARCHAR;
+ALTER TABLE circuit_transitions ADD COLUMN generation BIGINT;
+ALTER TABLE circuit_transitions ADD COLUMN consecutive_failures INTEGER;
+ALTER TABLE circuit_transitions ADD COLUMN calls INTEGER;
+ALTER TABLE circuit_transitions ADD COLUMN rate DOUBLE;
+ALTER TABLE circuit_transitions ADD COLUMN reopenings INTEGER;
+"""
+
+
 @dataclass(frozen=True)
 class Migration:
     """One step from a version to the next.
@@ -314,6 +324,7 @@ class Migration:
 MIGRATIONS = (
     Migration(1, "first schema", _FIRST),
     Migration(2, "situations of recoveries, sums per day", _LEARNED, relearn=True),
+    Migration(3, "kinds, generations and figures of circuits", _CIRCUITS),
 )
 
 SCHEMA_VERSION = MIGRATIONS[-1].version

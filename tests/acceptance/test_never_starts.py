@@ -13,14 +13,19 @@ pytestmark = pytest.mark.browser
     "binary", ["/nonexistent/chromium", "/bin/false"], ids=["missing", "exits"]
 )
 def test_few_set_ups_for_many_tests(binary: str, run_browsers: Run) -> None:
-    """At most 8 set-ups for ten tests, all of them red as infrastructure, the other one green."""
-    run = run_browsers({"test_it.py": "@never_starts"}, env={"BINARY": binary})
+    """At most 5 set-ups for ten tests, all of them red as infrastructure, the other one green."""
+    run = run_browsers(
+        {"test_it.py": "@never_starts"}, "--resilience-max-wait", "5", env={"BINARY": binary}
+    )
     verdicts = run.verdicts
     assert verdicts.pop("test_without_browser") == "passed", run.output
-    assert verdicts == {f"test_shop[{n}]": "unrecovered" for n in range(10)}, run.output
+    tried = [v for v in verdicts.values() if v == "unrecovered"]
+    assert list(verdicts.values()).count("blocked") == len(verdicts) - len(tried), run.output
+    assert len(tried) <= 5
     assert run.status == 1
-    assert 1 <= run.log().count("set-up") <= 8
-    assert counted_everywhere(run) == [{"passed": 1, "unrecovered": 10}] * 4
+    assert 1 <= run.log().count("set-up") <= 5
+    expected = {"passed": 1, "unrecovered": len(tried), "blocked": 10 - len(tried)}
+    assert counted_everywhere(run) == [expected] * 4
 
 
 def test_a_browser_that_starts_at_the_second_try_is_waited_for(run_browsers: Run) -> None:

@@ -63,6 +63,11 @@ LATCHED = [
     )
 ]  # fmt: skip
 
+REFUSALS = [
+    example("circuit-open", "pytest_resilience.exceptions.CircuitOpenError",
+            "endpoint http://grid:4444 is open [circuit-open]"),
+]  # fmt: skip
+
 SESSIONS = [
     example("session-ended-by-test", "InvalidSessionIdException", BARE, latch="closed"),
     example(
@@ -155,8 +160,6 @@ STARTS = [
 ]  # fmt: skip
 
 HOSTS = [
-    example("circuit-refused", "pytest_resilience.exceptions.CircuitOpenError",
-            "the circuit of this browser is open"),
     example("worker-lost", "", "worker 'gw3' crashed while running 'test_it.py::test_it'"),
     example("disk-full", "OSError", "[Errno 28] No space left on device"),
     example("descriptors-or-memory-used-up", "OSError", "[Errno 24] Too many open files"),
@@ -376,7 +379,7 @@ HANGS = [
 ]  # fmt: skip
 
 EXAMPLES = [
-    *LATCHED, *SESSIONS, *STARTS, *HOSTS, *GRIDS, *BROWSERS, *NETWORKS, *WIRES, *OTHERS, *HANGS,
+    *REFUSALS, *LATCHED, *SESSIONS, *STARTS, *HOSTS, *GRIDS, *BROWSERS, *NETWORKS, *WIRES, *OTHERS, *HANGS,
 ]  # fmt: skip
 
 

@@ -18,7 +18,6 @@ import pytest
 import pytest_resilience
 from pytest_resilience import ResilienceError, hookspecs
 from pytest_resilience.cli import ExitCode, cli
-from pytest_resilience.config import OPTIONS, Option
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.builtin import builtin_strategies
 from pytest_resilience.core.classifier import BUILTIN_RULES
@@ -29,6 +28,7 @@ from pytest_resilience.core.levels import ProgressiveRecoveryLevel
 from pytest_resilience.core.rule import Rule
 from pytest_resilience.core.rules import USUAL_RECOVERY, USUAL_SEVERITY
 from pytest_resilience.core.strategies import RecoveryStrategy
+from pytest_resilience.options import OPTIONS, Option
 from pytest_resilience.plugin import markers
 from pytest_resilience.report import exchange
 from pytest_resilience.report.summary import SessionInfo, Summary

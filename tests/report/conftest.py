@@ -43,6 +43,59 @@ def _died(number: int = 1, **changes: Any) -> Attempt:
     return Attempt(**{**values, **changes})
 
 
+DOWN = "browser chromium is down, and was waited for in vain: the trial failed"
+
+
+def _blocked(nodeid: str, *, reason: str = DOWN, root_error_id: str = "") -> TestResult:
+    told = Attempt(
+        outcome="failed",
+        phase="setup",
+        worker="gw0",
+        started_us=START_US + 8_900_000,
+        duration_s=0.001,
+        error_type="circuit_open",
+        infrastructure=True,
+        severity="high",
+        exception="CircuitOpenError",
+        message=reason,
+        rule="circuit-open",
+        reason=reason,
+        root_error_id=root_error_id,
+    )
+    return TestResult(nodeid, "blocked", "gw0", told.started_us, 0.001, reason, [told])
+
+
+def _transition(
+    at_s: float, from_state: str, to_state: str, reason: str = "", worker: str = "gw0"
+) -> dict[str, Any]:
+    return {
+        "at_s": at_s,
+        "from_state": from_state,
+        "to_state": to_state,
+        "reason": reason,
+        "worker": worker,
+    }
+
+
+def _circuit(**changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "name": "chromium",
+        "kind": "browser",
+        "state": "open",
+        "health": 0.0,
+        "successes": 12,
+        "failures": 5,
+        "ignored": 1,
+        "refused": 3,
+        "stale": 0,
+        "opened": 2,
+        "waited_s": 4.5,
+        "reason": "the trial failed",
+        "transitions": [],
+    }
+    return {**values, **changes}
+
+
 def _record(strategy: str, *, success: bool, took: float = 2.0) -> RecoveryPerformanceRecord:
     return RecoveryPerformanceRecord(
         strategy_id=strategy,
@@ -64,6 +117,24 @@ def died() -> Callable[..., Attempt]:
 def record() -> Callable[..., RecoveryPerformanceRecord]:
     """Make the record of one execution of a strategy."""
     return _record
+
+
+@pytest.fixture
+def blocked() -> Callable[..., TestResult]:
+    """Make a test that the circuit of Chromium kept from running."""
+    return _blocked
+
+
+@pytest.fixture
+def circuit() -> Callable[..., dict[str, Any]]:
+    """Make a circuit as the summary holds it, open at the end."""
+    return _circuit
+
+
+@pytest.fixture
+def transition() -> Callable[..., dict[str, Any]]:
+    """Make a change of a circuit's state as the summary holds it."""
+    return _transition
 
 
 @pytest.fixture
@@ -112,11 +183,12 @@ def summary() -> Summary:
             START_US,
             3.5,
             "The budget is spent.",
-            [_died(worker="gw1"), _died(2, worker="gw1", outcome="failed", strategy="", level=0)],
+            [
+                _died(worker="gw1"),
+                _died(2, worker="gw1", outcome="failed", strategy="", level=0, error_id="e-pay-2"),
+            ],
         ),
-        TestResult(
-            "tests/test_shop.py::test_mail", "blocked", reason="Circuit browser:chromium is open."
-        ),
+        _blocked("tests/test_shop.py::test_mail", root_error_id="e-pay-2"),
         TestResult(
             "tests/test_shop.py::test_gpu",
             "skipped",
@@ -147,7 +219,19 @@ def summary() -> Summary:
             _record("browser_restart", success=True),
             _record("browser_restart", success=False),
         ],
-        circuits=[{"name": "browser:chromium", "state": "open", "failures": 5}],
+        circuits=[
+            _circuit(
+                transitions=[
+                    _transition(3.5, "closed", "open", "browser: 3 failures in a row"),
+                    _transition(5.5, "open", "half-open", "a health probe succeeded"),
+                    _transition(6.5, "half-open", "open", "the trial failed", worker="gw1"),
+                ]
+            ),
+            _circuit(name="firefox", state="closed", health=100.0, opened=0, waited_s=0.0),
+        ],
+        circuit_waited_s=4.5,
+        moved=2,
+        agreement={"best": 1, "cases": 2},
         events_lost=2,
         warnings=["The history is locked."],
         artifacts={"report": ".resilience/report.html"},

@@ -61,7 +61,13 @@ summaries = st.builds(
     ),
     events_lost=st.integers(0, 9),
     warnings=st.lists(TEXT),
-    circuits=st.lists(st.dictionaries(TEXT, TEXT), max_size=2),
+    circuits=st.lists(
+        st.dictionaries(TEXT, st.one_of(TEXT, SECONDS, st.lists(st.dictionaries(TEXT, TEXT)))),
+        max_size=2,
+    ),
+    circuit_waited_s=SECONDS,
+    moved=st.integers(0, 99),
+    agreement=st.dictionaries(TEXT, st.integers(0, 99)),
 )
 
 
@@ -184,6 +190,15 @@ def test_values_json_cannot_carry_do_not_break_it(tmp_path: Path) -> None:
             id="duration is no number",
         ),
         pytest.param({"schema": 1, "tests": [], "details": 3}, "damaged", id="details"),
+        pytest.param(
+            {"schema": 1, "tests": [], "details": {"circuit_waited_s": float("inf")}},
+            "circuit_waited_s",
+            id="waited for ever",
+        ),
+        pytest.param({"schema": 1, "tests": [], "circuits": [3]}, "damaged", id="circuit"),
+        pytest.param(
+            {"schema": 1, "tests": [], "details": {"agreement": 7}}, "damaged", id="agreement"
+        ),
     ],
 )
 def test_what_is_no_summary_is_refused_in_words(data: Any, said: str) -> None:

@@ -84,7 +84,7 @@ def test_everything_that_matters_is_readable_without_script(summary: Summary) ->
         "test_pay",
         "test_price",
         "test_mail",
-        "Circuit browser:chromium is open.",
+        "browser chromium is down, and was waited for in vain: the trial failed",
         "invalid session id",
         "browser.gone",
         "confidence 97%",
@@ -98,7 +98,8 @@ def test_everything_that_matters_is_readable_without_script(summary: Summary) ->
         "1 of 2",
         "The history is locked.",
         "2 records of this session are missing",
-        "browser:chromium",
+        "browser firefox",
+        "the trial failed",
         "--resilience-retry",
         "3.11.7",
         "2027-01-15 08:00 UTC",
@@ -195,14 +196,25 @@ def hostile_summary(text: str) -> Summary:
         traceback=text,
         started_us=1,
         duration_s=1.0,
+        error_id=text,
+        root_error_id=text,
     )
+    changes = [
+        {"at_s": at_s, "from_state": text, "to_state": text, "reason": text, "worker": text}
+        for at_s in range(3)
+    ]
     verdicts = ["recovered", "failed", "unrecovered", "blocked", "passed", text]
     return Summary(
         SessionInfo(
             text, rootdir=text, platform=text, workers=[text], options={text: text}, facts={text: 1}
         ),
         [TestResult(text, verdict, text, 1, 1.0, text, [attempt]) for verdict in verdicts],
-        circuits=[{"name": text, "state": text, text: {text: [text]}}],
+        circuits=[
+            {"name": text, "state": text, text: {text: [text]}},
+            {"name": text, "kind": text, "state": "open", "reason": text, "transitions": changes},
+        ],
+        circuit_waited_s=1.0,
+        moved=1,
         warnings=[text],
     )
 

@@ -16,7 +16,7 @@ def texts(summary: Summary, verbosity: int = 0) -> list[str]:
 
 
 def test_the_whole_summary(summary: Summary) -> None:
-    """Counts, recovered, lost with what to do, time, warnings and files, one line each."""
+    """Counts, recovered, lost with what to do, circuits, time, warnings and files."""
     assert texts(summary) == [
         "verdicts: 1 passed, 1 recovered, 1 failed, 1 unrecovered, 1 blocked, 1 skipped, 1 xfailed",
         "RECOVERED tests/test_shop.py::test_cart - browser: invalid session id "
@@ -26,10 +26,13 @@ def test_the_whole_summary(summary: Summary) -> None:
         "  tried: browser_restart 2.0 s",
         "  what to do: Look for a crash or the out-of-memory killer (dmesg), and give the browser "
         "more memory and shared memory (/dev/shm).",
-        "BLOCKED tests/test_shop.py::test_mail - not run",
-        "  reason: Circuit browser:chromium is open.",
-        "  what to do: Bring back what the circuit stands for (see circuits), then run the "
-        "blocked tests again.",
+        "BLOCKED 1 test - browser chromium is down, and was waited for in vain: the trial failed",
+        "  root error: tests/test_shop.py::test_pay - browser: invalid session id",
+        "  what to do: Look for a crash or the out-of-memory killer (dmesg), and give the browser "
+        "more memory and shared memory (/dev/shm). Then run the blocked tests again.",
+        "  tests/test_shop.py::test_mail",
+        "circuits: browser chromium open 2 times (open at the end), waited 4.5 s, "
+        "2 tests put behind others",
         "time: 4.0 s in 2 recoveries, 3.0 s in attempts that were repeated",
         "warning: The history is locked.",
         "warning: 2 records of this session are missing from report and history",

@@ -10,6 +10,7 @@ from pytest_resilience.core.failures import ErrorSeverity, ErrorType
 from pytest_resilience.core.rule import Rule
 from pytest_resilience.core.rules import (
     browser,
+    circuit,
     grid,
     hang,
     host,
@@ -21,6 +22,7 @@ from pytest_resilience.core.rules import (
 )
 
 BUILTIN_RULES: tuple[Rule, ...] = (
+    *circuit.RULES,
     *product.FIRST,
     *hang.RULES,
     *session.RULES,
@@ -74,6 +76,6 @@ USUAL_RECOVERY = {
     ErrorType.DATABASE: "delayed_retry",
     ErrorType.COORDINATOR: "coordinator_recovery",
     ErrorType.SYSTEM: "escalate",
-    ErrorType.CIRCUIT_OPEN: "delayed_retry",
+    ErrorType.CIRCUIT_OPEN: "immediate_retry",
     ErrorType.UNKNOWN: "none",
 }

@@ -33,14 +33,6 @@ DATABASES = (
 
 RULES = (
     BuiltinRule(
-        name="circuit-refused",
-        error_type=ErrorType.CIRCUIT_OPEN,
-        confidence=0.95,
-        types=("pytest_resilience.*",),
-        message=r"\bcircuit\b.*\b(?:open|isolated)\b",
-        strong=True,
-    ),
-    BuiltinRule(
         name="worker-lost",
         error_type=ErrorType.WORKER,
         confidence=0.9,

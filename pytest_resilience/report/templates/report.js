@@ -186,10 +186,11 @@
   const body = (test) => {
     const lost = test.verdict === "unrecovered" || test.verdict === "blocked";
     const first = (test.attempts || []).find((a) => a.error_type);
-    const todo = lost && data.advice[first ? first.error_type : "circuit_open"];
+    const todo = test.todo || (lost && first && data.advice[first.error_type]);
     const tried = test.attempts || [];
     return make("div", { class: "body" },
       test.reason ? make("p", {}, make("strong", {}, "Reason. "), test.reason) : "",
+      test.root ? make("p", {}, make("strong", {}, "Root error. "), test.root) : "",
       todo ? make("p", { class: "advice" }, make("strong", {}, "What to do. "), todo) : "",
       tried.length
         ? make("ol", { class: "steps" }, ...tried.flatMap(steps))

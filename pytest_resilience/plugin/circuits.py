@@ -1,0 +1,298 @@
+"""The circuits of the browsers and grids of a run: who needs which, and what counts on them.
+
+Invariant: a test is judged to need a circuit only by what its fixtures, or the test itself,
+have asked for before; nothing but sessions that were lost, or could not be had, opens one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_resilience.core.circuit import CircuitBreaker, Permit
+from pytest_resilience.core.circuit_record import CircuitState, Outcome
+from pytest_resilience.core.failures import ExceptionFact
+from pytest_resilience.core.recording import kinds_of, weigh
+from pytest_resilience.core.registry import CircuitRegistry
+from pytest_resilience.engine import Incident
+from pytest_resilience.exceptions import CircuitOpenError
+from pytest_resilience.plugin.environment import Scene
+from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, parameter, requests
+
+if TYPE_CHECKING:
+    from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
+    from pytest_resilience.browser.starts import FailedStart
+    from pytest_resilience.browser.trial import Trial
+
+Breakers = tuple[CircuitBreaker, ...]
+_REFUSING = (CircuitState.OPEN, CircuitState.ISOLATED)
+
+
+@dataclass(eq=False, slots=True)
+class _Pending:
+    """An incident of which it is not known yet how it counts.
+
+    Attributes:
+        breakers: The circuits it counts on.
+        broken: Whether a session was lost with it, or could not be had.
+    """
+
+    incident: Incident
+    breakers: Breakers
+    broken: bool
+
+
+class Circuits:
+    """Knows the circuits that tests need, and records on them what became of the tests.
+
+    Args:
+        enabled: False if there are to be no circuits: nothing is recorded or refused then.
+        shared: Whether other processes move the same circuits.
+    """
+
+    def __init__(
+        self,
+        registry: CircuitRegistry,
+        sessions: SessionRegistry,
+        keeper: FixtureKeeper,
+        *,
+        enabled: bool = True,
+        shared: bool = False,
+    ) -> None:
+        self._registry = registry
+        self._sessions = sessions
+        self._keeper = keeper
+        self._enabled = enabled
+        #: True while no circuit can refuse anything: nobody needs to be asked then.
+        self.calm = not (enabled and shared)
+        self._always_ask = enabled and shared
+        self._needs: dict[tuple[FixtureDef, Any], Breakers] = {}
+        self._asked: dict[Any, Breakers] = {}
+        self._turned_away: Breakers = ()
+        self._pending: list[_Pending] = []
+        self._permits: dict[CircuitBreaker, Permit] = {}
+        self._last_type: dict[CircuitBreaker, str] = {}
+        #: The error that counted last on each circuit: if it is open, that is why.
+        self.causes: dict[CircuitBreaker, str] = {}
+        #: Circuits that no waiting will close: something has to be set up differently.
+        self.hopeless: set[CircuitBreaker] = set()
+        self._recipes: dict[CircuitBreaker, Callable[[], Trial | None]] = {}
+        registry.add_listener(self._moved)
+
+    # Who needs what
+
+    def may_start(self, awaited: DriverSession | None) -> None:
+        """A session is about to be asked for: raise `CircuitOpenError` if that is in vain."""
+        if awaited is None or not self._enabled:
+            return
+        breakers = self._named(awaited.browser, awaited.endpoint, remote=awaited.remote)
+        fixturedef = self._keeper.being_set_up()
+        if fixturedef is not None:
+            self._needs[fixturedef, self._keeper.parameter_of(fixturedef)] = breakers
+        if self.calm:
+            return
+        for breaker in breakers:
+            if breaker.get_state() in _REFUSING:
+                self._turned_away = breakers
+                raise CircuitOpenError(called(breaker), breaker.retry_after(), why(breaker))
+
+    def refusing(self, item: Any) -> Breakers:
+        """Return those circuits that `item` needs and that refuse it at the moment."""
+        return tuple(b for b in self.needed_by(item) if b.get_state() in _REFUSING)
+
+    def needed_by(self, item: Any) -> Breakers:
+        """Return the circuits that `item` is known to need."""
+        found = dict.fromkeys(self._asked.get(item, ()))
+        for (fixturedef, value), breakers in self._needs.items():
+            if requests(item, fixturedef) and parameter(item, fixturedef) == value:
+                found.update(dict.fromkeys(breakers))
+        return tuple(found)
+
+    # What counts
+
+    def failed(self, item: Any, incident: Incident, scene: Scene, *, last_follows: bool) -> None:
+        """An attempt of `item` ended with `incident`.
+
+        Args:
+            last_follows: Whether the next attempt, if there is one, is the last.
+        """
+        if not self._enabled:
+            return
+        breakers, recipe = self._of(scene)
+        if self._turned_away or (breakers and not self.needed_by(item)):
+            # It asks for a browser without a fixture we know.
+            self._asked[item] = self._turned_away or breakers
+            self._turned_away = ()
+        if not breakers:
+            return
+        for breaker in breakers:
+            self._recipes[breaker] = recipe
+        starting = scene.failed_start is not None
+        self._trip(breakers, incident, scene, last_follows=last_follows and starting)
+        kinds = kinds_of(
+            incident.report.error_type, remote=bool(scene.place.get("remote")), starting=starting
+        )
+        if incident.report.error_type.infrastructure:
+            breakers = tuple(b for b in breakers if b.kind in kinds)
+        if breakers:
+            self._pending.append(_Pending(incident, breakers, bool(scene.broken) or starting))
+        self.weigh()
+
+    def cover(self, scene: Scene, chain: tuple[ExceptionFact, ...]) -> bool:
+        """Return whether a circuit takes care of what failed in `scene`."""
+        refused = any(fact.type_name == CircuitOpenError.__name__ for fact in chain)
+        return self._enabled and (refused or scene.failed_start is not None or bool(scene.broken))
+
+    def weigh(self, *, final: bool = False) -> None:
+        """Record the incidents of which it is known by now how they ended.
+
+        Args:
+            final: Whether nothing more will become known.
+        """
+        waiting, self._pending = self._pending, []
+        for pending in waiting:
+            cured = pending.incident.report.retry_successful
+            if cured is None and pending.incident.decision.retry and not final:
+                self._pending.append(pending)
+                continue
+            for breaker in pending.breakers:
+                self._record(breaker, pending, recovered=cured is True)
+
+    def survived(self, mark: int) -> None:
+        """A test that has sent commands since `mark` met no failure of the infrastructure."""
+        if not self._enabled:
+            return
+        for session in self._sessions.used_since(mark):
+            for breaker in self._named(session.browser, session.endpoint, remote=session.remote):
+                self._recipes.setdefault(breaker, _recipe_of(session))
+                self._report(breaker, Outcome.SUCCESS, "")
+
+    def admit(self, breakers: Iterable[CircuitBreaker]) -> CircuitBreaker | None:
+        """Take the permits of a test to use `breakers`; return the one that refuses."""
+        for breaker in breakers:
+            if breaker.get_state() is CircuitState.CLOSED or breaker in self._permits:
+                continue
+            permit = breaker.try_acquire()
+            if permit is None:
+                self.release()
+                return breaker
+            self._permits[breaker] = permit
+        return None
+
+    def release(self) -> None:
+        """The test has ended: give back permits of circuits it has not used."""
+        while self._permits:
+            breaker, permit = self._permits.popitem()
+            breaker.report(permit, Outcome.IGNORED, "not used")
+
+    def trial(self, breaker: CircuitBreaker) -> Trial | None:
+        """Return how a session like those of `breaker` is tried; None if nobody knows."""
+        recipe = self._recipes.get(breaker)
+        return recipe() if recipe is not None else None
+
+    def _trip(
+        self, breakers: Breakers, incident: Incident, scene: Scene, *, last_follows: bool
+    ) -> None:
+        """Open at once what cannot work; and do not spend a last attempt on what did not."""
+        from pytest_resilience.browser.trial import hard_down
+
+        if not (incident.report.error_type.infrastructure and incident.decision.retry):
+            return
+        for breaker in breakers:
+            down = ""
+            if breaker.kind == "endpoint":
+                down = hard_down(scene.evidence, breaker.name)
+            elif last_follows:
+                down = "no session could be had for a test, which has one attempt left"
+            if down:
+                self.causes[breaker] = incident.report.error_id
+                breaker.trip(down)
+
+    def _record(self, breaker: CircuitBreaker, pending: _Pending, *, recovered: bool) -> None:
+        report = pending.incident.report
+        weight = weigh(
+            report.error_type,
+            report.error_severity,
+            recovered=recovered,
+            half_open=breaker.get_state() is CircuitState.HALF_OPEN,
+            broken=pending.broken,
+            repeated=self._last_type.get(breaker) == report.error_type.label,
+        )
+        if report.error_type.infrastructure:
+            self._last_type[breaker] = report.error_type.label
+        if weight.outcome is Outcome.FAILURE:
+            self.causes[breaker] = report.error_id
+            self.hopeless.discard(breaker)
+            if pending.incident.diagnosis.recovery == "escalate":
+                self.hopeless.add(breaker)
+        self._report(breaker, weight.outcome, f"{report.error_type.label}: {weight.reason}")
+
+    def _report(self, breaker: CircuitBreaker, outcome: Outcome, reason: str) -> None:
+        permit = self._permits.pop(breaker, None)
+        if permit is not None:
+            breaker.report(permit, outcome, reason)
+        elif outcome is Outcome.SUCCESS:
+            self._last_type.pop(breaker, None)
+            breaker.record_success(reason)
+        elif outcome is Outcome.FAILURE:
+            breaker.record_failure(reason)
+
+    def _of(self, scene: Scene) -> tuple[Breakers, Callable[[], Trial | None]]:
+        """Return the circuits of what failed, and how it is tried again."""
+        if scene.session is not None:
+            session = scene.session
+            named = self._named(session.browser, session.endpoint, remote=session.remote)
+            return named, _recipe_of(session)
+        start = scene.failed_start
+        if start is None:
+            return (), _no_recipe
+        return self._named(start.browser, start.endpoint, remote=start.remote), _start_of(start)
+
+    def _named(self, browser: str, endpoint: str, *, remote: bool) -> Breakers:
+        name = browser.removesuffix("-headless-shell") or "browser"
+        if not remote:
+            return (self._registry.get("browser", name),)
+        return (
+            self._registry.get("endpoint", endpoint),
+            self._registry.get("browser", f"{name} at {endpoint}"),
+        )
+
+    def _moved(self, _transition: object) -> None:
+        circuits = self._registry.circuits()
+        self.calm = not self._always_ask and all(
+            breaker.get_state() is CircuitState.CLOSED for breaker in circuits
+        )
+
+
+def called(breaker: CircuitBreaker) -> str:
+    """Return what people call what `breaker` stands for."""
+    return f"{breaker.kind} {breaker.name}"
+
+
+def why(breaker: CircuitBreaker) -> str:
+    """Return what happened last on `breaker`."""
+    reason: str = breaker.get_metrics()["last_reason"]
+    return reason
+
+
+def _recipe_of(session: DriverSession) -> Callable[[], Trial | None]:
+    def recipe() -> Trial | None:
+        from pytest_resilience.browser.trial import Trial
+
+        return Trial.of_session(session)
+
+    return recipe
+
+
+def _start_of(failed: FailedStart) -> Callable[[], Trial | None]:
+    def recipe() -> Trial | None:
+        from pytest_resilience.browser.trial import Trial
+
+        return Trial.of_failed_start(failed)
+
+    return recipe
+
+
+def _no_recipe() -> Trial | None:
+    return None

@@ -1,0 +1,485 @@
+"""What is told of circuits, and of the tests they blocked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_resilience.core.circuit_record import CircuitState
+from pytest_resilience.core.events import Attempt, TestResult
+from pytest_resilience.report.circuit_view import (
+    GROUPS,
+    NAMES,
+    ROWS,
+    blocked_cards,
+    circuit_section,
+)
+from pytest_resilience.report.circuits import blocked_groups, circuits
+from pytest_resilience.report.exchange import from_json, to_json
+from pytest_resilience.report.html import render
+from pytest_resilience.report.summary import SessionInfo, Summary
+from pytest_resilience.report.terminal import CIRCUITS, SHOWN, summary_lines
+from pytest_resilience.report.timeline import LANES, SLOTS, WIDTH, states
+
+Make = Callable[..., Any]
+GRID = "http://grid:4444"
+
+
+def session(*found: dict[str, Any], tests: list[TestResult] | None = None) -> Summary:
+    info = SessionInfo(started_us=1_000_000, finished_us=11_000_000)
+    return Summary(info, tests or [], circuits=list(found))
+
+
+def texts(summary: Summary, verbosity: int = 0) -> list[str]:
+    return [text for text, _ in summary_lines(summary, verbosity=verbosity)]
+
+
+class TestReading:
+    """What the summary holds of a circuit becomes typed values."""
+
+    def test_all_is_read(self, circuit: Make, transition: Make) -> None:
+        """Figures, state, reason and changes are those of the summary."""
+        (read,) = circuits(session(circuit(transitions=[transition(1.5, "closed", "open", "why")])))
+        assert (read.label, read.state, read.health, read.reason) == (
+            "browser chromium",
+            "open",
+            0.0,
+            "the trial failed",
+        )
+        assert read.figures == {
+            "successes": 12,
+            "failures": 5,
+            "ignored": 1,
+            "refused": 3,
+            "stale": 0,
+        }
+        assert (read.opened, read.waited_s) == (2, 4.5)
+        (move,) = read.moves
+        assert (move.at_s, move.from_state, move.to_state, move.reason, move.worker) == (
+            1.5,
+            "closed",
+            "open",
+            "why",
+            "gw0",
+        )
+
+    def test_those_that_moved_come_first(self, circuit: Make) -> None:
+        """Whoever was closed all the time is told last; the order is kept otherwise."""
+        calm = [circuit(name=name, state="closed", opened=0) for name in "ab"]
+        read = circuits(session(*calm, circuit(name="c"), circuit(name="d")))
+        assert [(one.name, one.moved) for one in read] == [
+            ("c", True),
+            ("d", True),
+            ("a", False),
+            ("b", False),
+        ]
+
+    def test_changes_are_in_order_of_time_and_not_before_the_session(
+        self, circuit: Make, transition: Make
+    ) -> None:
+        """Workers tell their changes one after the other; what was before counts as its start."""
+        moves = [
+            transition(5.0, "half-open", "closed"),
+            transition(-3.0, "closed", "open"),
+            transition(4.0, "open", "half-open"),
+        ]
+        (read,) = circuits(session(circuit(transitions=moves)))
+        assert [(move.at_s, move.to_state) for move in read.moves] == [
+            (0.0, "open"),
+            (4.0, "half-open"),
+            (5.0, "closed"),
+        ]
+
+    def test_openings_are_counted_where_they_are_not_told(
+        self, circuit: Make, transition: Make
+    ) -> None:
+        """An older file has no count of openings, only the changes."""
+        moves = [transition(n, "half-open", "open") for n in range(3)]
+        told = circuit(transitions=moves)
+        del told["opened"]
+        assert circuits(session(told))[0].opened == 3
+
+    @pytest.mark.parametrize("state", [state.value for state in CircuitState])
+    def test_every_state_is_known(self, circuit: Make, state: str) -> None:
+        """No state of the code is called unknown here."""
+        assert circuits(session(circuit(state=state)))[0].state == state
+
+    @pytest.mark.parametrize(
+        ("changes", "story"),
+        [
+            pytest.param({"opened": 1}, "open once (open at the end)", id="still-open"),
+            pytest.param({"opened": 2, "state": "closed"}, "open 2 times", id="closed-again"),
+            pytest.param({"opened": 0, "state": "isolated"}, "isolated", id="isolated"),
+            pytest.param({"opened": 0, "state": "closed"}, "", id="calm"),
+            pytest.param(
+                {"opened": 1, "state": "half-open"}, "open once (half-open at the end)", id="trial"
+            ),
+        ],
+    )
+    def test_its_story_is_short(self, circuit: Make, changes: dict[str, Any], story: str) -> None:
+        """A few words say how often it opened, and how it ended if that was not well."""
+        assert circuits(session(circuit(**changes)))[0].story == story
+
+    def test_one_that_was_isolated_and_reset_is_remembered(
+        self, circuit: Make, transition: Make
+    ) -> None:
+        """Closed at the end, it still has something to tell."""
+        moves = [transition(1, "closed", "isolated"), transition(2, "isolated", "closed")]
+        (read,) = circuits(session(circuit(state="closed", opened=0, transitions=moves)))
+        assert read.story == "isolated"
+
+
+class TestGroups:
+    """Blocked tests are one group for each circuit."""
+
+    def test_a_group_names_its_circuit_and_root_error(self, summary: Summary) -> None:
+        """The group knows the failed attempt that opened the circuit, and its test."""
+        (group,) = blocked_groups(summary)
+        assert group.label == "browser chromium"
+        assert group.origin is summary.unrecovered[0]
+        assert group.root is summary.unrecovered[0].attempts[1]
+        assert group.todo.startswith("Look for a crash")
+        assert group.todo.endswith("Then run the blocked tests again.")
+
+    def test_tests_of_one_circuit_are_together_whatever_was_said(
+        self, circuit: Make, blocked: Make
+    ) -> None:
+        """Reasons that differ in detail make no second group; the usual one is shown."""
+        reasons = ["is open: a", "is down, and was waited for in vain: b", "is open: a"]
+        tests = [
+            blocked(f"t{n}", reason=f"endpoint {GRID} {reason}") for n, reason in enumerate(reasons)
+        ]
+        (group,) = blocked_groups(session(circuit(kind="endpoint", name=GRID), tests=tests))
+        assert [test.nodeid for test in group.tests] == ["t0", "t1", "t2"]
+        assert (group.label, group.reason) == (f"endpoint {GRID}", f"endpoint {GRID} is open: a")
+
+    def test_names_that_begin_alike_are_told_apart(self, circuit: Make, blocked: Make) -> None:
+        """A browser at a grid is not the local browser, and port 44441 is not port 4444."""
+        found = [
+            circuit(name="chrome"),
+            circuit(name=f"chrome at {GRID}"),
+            circuit(kind="endpoint", name=GRID),
+            circuit(kind="endpoint", name=f"{GRID}1"),
+        ]
+        reasons = [
+            "browser chrome",
+            f"browser chrome at {GRID}",
+            f"endpoint:{GRID}",
+            f"endpoint {GRID}1",
+        ]
+        tests = [blocked(reason, reason=f"{reason} is open: x") for reason in reasons]
+        labels = [group.label for group in blocked_groups(session(*found, tests=tests))]
+        assert labels == [reason.replace("endpoint:", "endpoint ") for reason in reasons]
+
+    def test_an_unknown_circuit_is_known_by_its_reason(self, blocked: Make) -> None:
+        """Without circuits in the summary, the beginning of the reason makes the group."""
+        reasons = ["worker gw1 is open: a", "worker gw1 is open: b", "worker gw2 is open: a"]
+        tests = [blocked(f"t{n}", reason=reason) for n, reason in enumerate(reasons)]
+        groups = blocked_groups(session(tests=tests))
+        assert [[test.nodeid for test in group.tests] for group in groups] == [["t0", "t1"], ["t2"]]
+        assert [group.label for group in groups] == ["", ""]
+
+    def test_the_largest_group_is_first(self, blocked: Make) -> None:
+        """What keeps most tests from running is to be looked at first."""
+        tests = [blocked(f"t{n}", reason=f"browser {'ab'[n > 0]} is open: x") for n in range(3)]
+        assert [len(group.tests) for group in blocked_groups(session(tests=tests))] == [2, 1]
+
+    def test_the_root_error_most_tests_name_is_told(self, blocked: Make, died: Make) -> None:
+        """Each worker knows an error of its own of the same outage; one is enough."""
+        lost = [
+            TestResult(f"lost{n}", "unrecovered", attempts=[died(error_id=f"e{n}")])
+            for n in range(2)
+        ]
+        tests = [blocked(f"t{n}", root_error_id=f"e{n > 0:d}") for n in range(3)]
+        (group,) = blocked_groups(session(tests=[*lost, *tests]))
+        assert group.origin is lost[1]
+
+    def test_an_unknown_root_error_is_left_out(self, blocked: Make) -> None:
+        """The error may have been in another run; what to do is told in general then."""
+        (group,) = blocked_groups(session(tests=[blocked("t", root_error_id="gone")]))
+        assert (group.root, group.origin) == (None, None)
+        assert group.todo.startswith("Bring back what the circuit stands for")
+
+    def test_a_blocked_test_made_no_attempt(self, blocked: Make) -> None:
+        """What tells why it was not run counts neither as an attempt nor as an error."""
+        summary = session(tests=[blocked("t")])
+        assert (summary.attempts, summary.error_groups()) == (0, [])
+
+
+class TestTerminal:
+    """The lines at the end of a run."""
+
+    def test_nothing_is_said_if_no_circuit_ever_moved(self, circuit: Make) -> None:
+        """Circuits that were closed all the time are no news, and no incident."""
+        calm = session(circuit(state="closed", opened=0))
+        assert texts(calm) == ["verdicts: 0 passed, 0 recovered, 0 failed"]
+        assert not calm.had_incident
+
+    def test_openings_waits_and_moves_are_one_line(self, circuit: Make) -> None:
+        """Which circuits opened, how long was waited, how many tests were moved."""
+        summary = session(circuit(kind="endpoint", name=GRID, state="closed"))
+        summary.circuit_waited_s, summary.moved = 21.4, 14
+        said = f"circuits: endpoint {GRID} open 2 times, waited 21.4 s, 14 tests put behind others"
+        assert said in texts(summary)
+        assert summary.had_incident
+
+    @pytest.mark.parametrize("field", ["circuit_waited_s", "moved"])
+    def test_a_wait_alone_is_an_incident(self, field: str) -> None:
+        """Without circuits, as on the controller of workers, the cost is still told."""
+        summary = session()
+        setattr(summary, field, 1)
+        assert len(texts(summary, verbosity=-1)) == 1
+        assert texts(summary)[-1].startswith("circuits: ")
+
+    def test_many_circuits_are_cut_short(self, circuit: Make) -> None:
+        """A farm of grids makes no endless line."""
+        summary = session(*(circuit(name=f"b{n}") for n in range(CIRCUITS + 3)))
+        (line,) = [text for text in texts(summary) if text.startswith("circuits:")]
+        assert line.count("open 2 times") == CIRCUITS
+        assert line.endswith("3 more (see report)")
+
+    def test_a_group_is_cut_short_unless_asked(self, blocked: Make) -> None:
+        """Of many blocked tests the first are named, with -v all; each stands on its line."""
+        summary = session(tests=[blocked(f"a.py::test_{n:03}") for n in range(SHOWN + 5)])
+        lines = texts(summary)
+        named = [line for line in lines if line.startswith("  a.py::")]
+        assert named == [f"  a.py::test_{n:03}" for n in range(SHOWN)]
+        assert "  ... and 5 more (-v names all)" in lines
+        assert sum(line.startswith("BLOCKED") for line in lines) == 1
+        assert sum(line.startswith("  a.py::") for line in texts(summary, 1)) == SHOWN + 5
+
+    def test_many_groups_are_cut_short(self, blocked: Make) -> None:
+        """If each test was blocked for a reason of its own, the first are told."""
+        tests = [blocked(f"t{n}", reason=f"reason {n}") for n in range(SHOWN + 4)]
+        lines = texts(session(tests=tests))
+        assert sum(line.startswith("BLOCKED 1 test - ") for line in lines) == SHOWN
+        assert "... and 4 more blocked for other reasons (see report)" in lines
+
+
+class TestStates:
+    """The picture of a circuit."""
+
+    def drawn(self, told: dict[str, Any], span_s: float = 10.0) -> list[tuple[str, float, float]]:
+        (read,) = circuits(session(told))
+        return [(span.kind, span.x, span.width) for span in states(read, span_s)]
+
+    def test_it_is_to_scale(self, circuit: Make, transition: Make) -> None:
+        """States follow each other where they changed, from the start to the end."""
+        moves = [
+            transition(2.0, "closed", "open"),
+            transition(6.0, "open", "half-open"),
+            transition(7.0, "half-open", "closed"),
+        ]
+        unit = WIDTH / SLOTS
+        assert self.drawn(circuit(transitions=moves)) == [
+            ("closed", 0.0, 200.0),
+            ("open", 200.0, 400.0 + unit),
+            ("half-open", 600.0 + unit, 100.0),
+            ("closed", 700.0 + unit, 300.0 - unit),
+        ]
+
+    def test_titles_tell_the_exact_times(self, circuit: Make, transition: Make) -> None:
+        """The picture is coarse, its titles are not."""
+        moves = [transition(2.0011, "closed", "open"), transition(3.4567, "open", "closed")]
+        (read,) = circuits(session(circuit(transitions=moves)))
+        titles = [span.title for span in states(read, 1000.0)]
+        assert titles == [
+            "closed, 0 s to 2.0 s",
+            "open, 2.0 s to 3.5 s",
+            "closed, 3.5 s to 16 min 40 s",
+        ]
+
+    def test_a_short_outage_is_seen(self, circuit: Make, transition: Make) -> None:
+        """One opening of a millisecond in an hour is in the picture, and so is one at the end."""
+        moves = [
+            transition(1800.0, "closed", "open"),
+            transition(1800.001, "open", "closed"),
+            transition(3600.0, "closed", "open"),
+        ]
+        kinds = [kind for kind, _, _ in self.drawn(circuit(transitions=moves), 3600.0)]
+        assert kinds == ["closed", "open", "closed", "open"]
+
+    def test_without_changes_it_is_as_it_ended(self, circuit: Make) -> None:
+        """A circuit that was isolated from the start is so all the time."""
+        assert self.drawn(circuit(state="isolated")) == [("isolated", 0.0, float(WIDTH))]
+
+    def test_no_time_no_picture(self, circuit: Make) -> None:
+        """Where nothing is known of times there is nothing to draw."""
+        assert self.drawn(circuit(), span_s=0.0) == []
+
+
+class TestPage:
+    """The circuits in the HTML report."""
+
+    def test_everything_is_readable_without_script(self, summary: Summary) -> None:
+        """Group, root error, advice, figures and changes are plain HTML, linked to each other."""
+        source = render(summary)
+        for expected in (
+            "1 test that needs browser chromium",
+            '<a href="#t3">tests/test_shop.py::test_pay</a>',
+            "browser: invalid session id",
+            "Then run the blocked tests again.",
+            "<li>tests/test_shop.py::test_mail</li>",
+            '<a href="#b0">1</a>',
+            "<title>open, 3.5 s to 5.5 s</title>",
+            "closed at the start, open at 3.5 s, half-open at 5.5 s, open at 6.5 s",
+            "a health probe succeeded",
+            "The run waited 4.5 s for circuits to close and 2 tests were put behind others.",
+            "The first choice was the best in hindsight in 1 of 2 cases",
+        ):
+            assert expected in source
+        assert 'id="t3"' in source
+        assert 'id="b0"' in source
+
+    def test_calm_circuits_have_figures_and_no_picture(self, circuit: Make) -> None:
+        """Nothing is drawn of what never changed."""
+        calm = session(circuit(state="closed", opened=0, waited_s=0.0))
+        section = circuit_section(calm, [])
+        assert (section["lanes"], section["moves"], len(section["rows"])) == ([], [], 1)
+        assert section["cost"] == "All of them were closed all the time."
+
+    def test_a_root_error_that_is_not_on_the_page_is_no_link(
+        self, blocked: Make, died: Make
+    ) -> None:
+        """No link leads nowhere: the test is named, and found in the table."""
+        lost = TestResult("lost", "unrecovered", attempts=[died(error_id="e")])
+        groups = blocked_groups(session(tests=[lost, blocked("t", root_error_id="e")]))
+        (card,) = blocked_cards(groups, {})
+        assert (card["origin"], card["origin_anchor"]) == ("lost", "")
+
+    @pytest.mark.parametrize(
+        "agreement",
+        [{}, {"best": 1}, {"cases": 2}, {"best": 0, "cases": 0}, {"best": "x", "cases": None}],
+        ids=str,
+    )
+    def test_unknown_agreement_is_not_told(self, summary: Summary, agreement: Any) -> None:
+        """Without cases nothing can be said of the choices."""
+        summary.agreement = agreement
+        assert "hindsight" not in render(summary)
+
+
+KEYS = (
+    "name", "kind", "state", "health", "successes", "failures", "ignored", "refused", "stale",
+    "opened", "waited_s", "reason", "transitions",
+)  # fmt: skip
+NASTY = st.sampled_from(
+    ["<script>alert(1)</script>", "\x1b[2Jx", "a\nb", "\ud800", '"><svg onload=x>', "", "x" * 5000]
+)
+HUGE = st.sampled_from([1e308, float("inf"), float("nan"), -1, 10**400, -(10**400), 1e12])
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), HUGE, NASTY, st.text())
+STATES = st.sampled_from([*CircuitState, "shut", "open "])
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "at_s": st.one_of(st.floats(-5, 100), SCALARS),
+        "from_state": STATES,
+        "to_state": STATES,
+        "reason": SCALARS,
+        "worker": SCALARS,
+    },
+)
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NASTY, inner), max_leaves=5
+)
+FOUND = st.one_of(
+    st.fixed_dictionaries(
+        {"name": NASTY, "kind": st.sampled_from(["browser", "endpoint", ""]), "state": STATES},
+        optional={
+            **dict.fromkeys(KEYS[3:12], SCALARS),
+            "transitions": st.lists(st.one_of(CHANGES, ANYTHING), max_size=8),
+        },
+    ),
+    st.dictionaries(st.sampled_from(KEYS), ANYTHING),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(found=st.lists(FOUND, max_size=4), reasons=st.lists(st.one_of(NASTY, st.text()), max_size=4))
+def test_whatever_the_circuits_hold_it_can_be_told(
+    found: list[dict[str, Any]], reasons: list[str]
+) -> None:
+    """No circuit and no reason ends a report, draws on the terminal, or is markup."""
+    tests = [TestResult(f"t{n}", "blocked", reason=reason) for n, reason in enumerate(reasons)]
+    tests += [TestResult(reason, "blocked", attempts=[Attempt()]) for reason in reasons]
+    summary = session(*found, tests=tests)
+    assert all(text.isprintable() and len(text) < 5000 for text in texts(summary, 1))
+    source = render(summary)
+    source.encode("utf-8")
+    assert source.count("<script") == 2
+    assert "<svg onload" not in source
+    grouped = [test.nodeid for group in blocked_groups(summary) for test in group.tests]
+    assert sorted(grouped) == sorted(test.nodeid for test in tests)
+    json.dumps(to_json(summary)["details"], allow_nan=False)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), STATES, STATES), max_size=20), st.floats(0, 100), STATES
+)
+def test_states_fill_the_picture_and_no_more(
+    changes: list[tuple[float, str, str]], more_s: float, state: str
+) -> None:
+    """Spans are in order, without gaps, from edge to edge, and bounded in number."""
+    moves = [{"at_s": at, "from_state": was, "to_state": now} for at, was, now in changes]
+    (read,) = circuits(session({"name": "c", "state": state, "transitions": moves}))
+    span_s = max((at for at, _, _ in changes), default=0.0) + more_s
+    spans = states(read, span_s)
+    assert bool(spans) == (span_s > 0)
+    assert len(spans) <= min(SLOTS, len(changes) + 1)
+    edge = 0.0
+    for span in spans:
+        assert span.x == pytest.approx(edge, abs=0.11)
+        edge = span.x + span.width
+    if spans:
+        assert edge == pytest.approx(WIDTH, abs=0.11)
+    if read.moves and span_s > 0 and any(move.to_state == "isolated" for move in read.moves):
+        assert any(span.kind == "isolated" for span in spans)
+
+
+def test_a_farm_of_circuits_stays_small(circuit: Make, transition: Make, blocked: Make) -> None:
+    """Hundreds of restless circuits and thousands of blocked tests make a page of bounded size."""
+    long = "x" * 1000
+    moves = [
+        transition(n, "open" if n % 2 else "closed", "closed" if n % 2 else "open", long)
+        for n in range(60)
+    ]
+    found = [circuit(name=f"{n} {long}", reason=long, transitions=moves) for n in range(300)]
+    tests = [blocked(f"t{n}", reason=f"reason {n % 200}") for n in range(3000)]
+    summary = session(*found, tests=tests)
+    groups = blocked_groups(summary)
+    section = circuit_section(summary, groups)
+    assert (len(section["rows"]), len(section["lanes"]), len(section["moves"])) == (
+        ROWS,
+        LANES,
+        ROWS,
+    )
+    assert (section["more"], section["undrawn"]) == (300 - ROWS, 300 - LANES)
+    assert section["more_moves"] == 300 * 60 - ROWS
+    cards = blocked_cards(groups, {})
+    assert len(cards) == GROUPS
+    assert all(len(card["names"]) <= NAMES for card in cards)
+    assert len(render(summary).encode()) < 1_500_000
+    assert sum(len(text) for text in texts(summary)) < 100_000
+
+
+def test_a_file_keeps_all_of_it(summary: Summary) -> None:
+    """Circuits, waits, moves and agreement come back from JSON as they were."""
+    data = json.loads(json.dumps(to_json(summary)))
+    assert data["circuits"] == summary.circuits
+    assert {key: data["details"][key] for key in ("circuit_waited_s", "moved", "agreement")} == {
+        "circuit_waited_s": 4.5,
+        "moved": 2,
+        "agreement": {"best": 1, "cases": 2},
+    }
+    again = from_json(data)
+    assert (again.circuits, again.circuit_waited_s, again.moved, again.agreement) == (
+        summary.circuits,
+        4.5,
+        2,
+        {"best": 1, "cases": 2},
+    )
+    assert render(again) == render(summary)
