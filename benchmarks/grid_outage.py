@@ -121,6 +121,8 @@ class Outage:
     def _watch(self) -> None:
         if not self._until((self.folder / "strike").exists):
             return
+        # A hub goes on believing in a dead node, but a new one has another name.
+        known = self._nodes() if self.part == "node" else set()
         self.grid.lose(self.part)
         lost = time.monotonic()
         (self.folder / "struck").touch()
@@ -130,8 +132,11 @@ class Outage:
             self.told.append("over before it came back")
             return
         self.grid.begin_again(self.part)
-        if self._until(lambda: bool(self.grid.nodes_up()), every_s=0.25):
+        if self._until(lambda: self._nodes() - known, every_s=0.25):
             self.told.append(f"grid ready again after {time.monotonic() - lost:.0f} s")
+
+    def _nodes(self) -> set[str]:
+        return {node["id"] for node in self.grid.nodes_up()}
 
     def _until(self, condition: Callable[[], object], *, every_s: float = 0.01) -> bool:
         while not condition():

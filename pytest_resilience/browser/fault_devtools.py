@@ -110,6 +110,10 @@ class Pages:
                     self.call(page, method, params, _BACK_LIMIT_S)
         self.talk.close()
 
+    def close(self) -> None:
+        """Hang up, which frees the pages, too."""
+        self.talk.close()
+
     def _heard(self, talk: Talk, event: Message) -> None:
         kind, params = event.get("method"), event.get("params", {})
         if kind == "Target.attachedToTarget":

@@ -224,9 +224,7 @@ class _Fox:
         self._back(applied, "network.removeIntercept", "intercept", intercept)
 
     def _back(self, applied: Applied, method: str, name: str, value: object) -> None:
-        applied.when_undone(
-            lambda: self._talk.call(method, {name: value}, limit_s=_BACK_LIMIT_S)
-        )
+        applied.when_undone(lambda: self._talk.call(method, {name: value}, limit_s=_BACK_LIMIT_S))
 
     def _heard(self, talk: Talk, event: Message) -> None:
         params = event.get("params", {})

@@ -16,7 +16,7 @@ import psutil
 from pytest_resilience.browser import processes
 from pytest_resilience.browser.fault_applied import Applied, FaultError, until
 from pytest_resilience.browser.fault_devtools import Pages, impose
-from pytest_resilience.browser.fault_talk import Message, Talk
+from pytest_resilience.browser.fault_talk import CALL_LIMIT_S, Message, Talk
 from pytest_resilience.core.injection import DEVTOOLS
 
 if TYPE_CHECKING:
@@ -50,13 +50,11 @@ _DROP = "delete window[Symbol.for('resilience')]"
 
 def throttle_cpu(applied: Applied) -> None:
     """Leave the page a part of its processor time."""
+    with contextlib.closing(Pages(applied.session)) as pages:
+        before = _busy_ms(pages)
     method = "Emulation.setCPUThrottlingRate"
-    with contextlib.closing(Pages(applied.session).talk) as usual:
-        del usual
-    before = _busy_ms(applied.session)
     pages = impose(applied, [(method, {"rate": THROTTLE})], [(method, {"rate": 1})])
-    after = min(_busy(pages) for _ in range(3))
-    applied.prove(rate=THROTTLE, slowdown=round(after / max(before, 0.1), 2))
+    applied.prove(rate=THROTTLE, slowdown=round(_busy_ms(pages) / max(before, 0.1), 2))
 
 
 def fill_heap(applied: Applied) -> None:
@@ -95,12 +93,12 @@ def stall_script(applied: Applied) -> None:
 def occupy_page(applied: Applied) -> None:
     """Let a script of the page compute for a while."""
     millis = round((applied.fault.lasts_s or 0.0) * 1000)
-    occupied = "{const end = Date.now() + %d; while (Date.now() < end);}" % millis
+    occupied = f"{{const end = Date.now() + {millis}; while (Date.now() < end);}}"
     applied.prove(seconds=applied.fault.lasts_s)
     if applied.platform not in DEVTOOLS:
         _script(applied.session, f"setTimeout(() => {occupied}, 0)", _SCRIPT_LIMIT_S)
         return
-    with _pages(applied) as pages:
+    with contextlib.closing(Pages(applied.session)) as pages:
         pages.evaluate(pages.current(), f"void setTimeout(() => {occupied}, 0)")
 
 
@@ -122,7 +120,7 @@ def exhaust_memory(applied: Applied) -> None:
 def open_hang_page(applied: Applied) -> None:
     """Let the process that renders the page hang for ever."""
     applied.leaves("the page hangs until the session is ended")
-    with _pages(applied) as pages:
+    with contextlib.closing(Pages(applied.session)) as pages:
         page = pages.current()
         _open(pages, page, "chrome://hang")
         if not until(lambda: not _answers(pages, page), within_s=CRASH_LIMIT_S):
@@ -132,7 +130,7 @@ def open_hang_page(applied: Applied) -> None:
 
 def crash_browser(applied: Applied) -> None:
     """Crash the browser."""
-    with _pages(applied) as pages:
+    with contextlib.closing(Pages(applied.session)) as pages:
         pages.talk.tell("Browser.crash")
         if not pages.talk.ended.wait(CRASH_LIMIT_S):
             raise FaultError(f"{applied.name}: the browser still keeps its connections.")
@@ -150,7 +148,7 @@ def crash_when(
             crashed.set()
 
     pages = Pages(session, [("Inspector.enable", {})], hear)
-    with contextlib.closing(pages.talk):
+    with contextlib.closing(pages):
         provoke(pages, pages.current())
         return crashed.wait(limit_s)
 
@@ -159,3 +157,43 @@ def _crash_page(applied: Applied, provoke: Callable[[Pages, str], object]) -> No
     if not crash_when(applied.session, provoke, limit_s=CRASH_LIMIT_S):
         raise FaultError(f"{applied.name}: the page did not crash within {CRASH_LIMIT_S:g} s.")
     applied.prove(crashed=True)
+
+
+def _open(pages: Pages, page: str, url: str) -> None:
+    pages.talk.tell("Page.navigate", {"url": url}, sessionId=page)
+
+
+def _answers(pages: Pages, page: str) -> bool:
+    try:
+        pages.evaluate(page, "1", _LIFE_LIMIT_S)
+    except FaultError:
+        return False
+    return True
+
+
+def _busy_ms(pages: Pages) -> float:
+    page = pages.current()
+    return min(float(pages.evaluate(page, _BUSY, _SCRIPT_LIMIT_S)) for _ in range(3))
+
+
+def _script(session: DriverSession, script: str, limit_s: float) -> Any:
+    """Run a script by WebDriver, on a connection of our own."""
+    path = f"/session/{session.session_id}"
+    # A script makes a driver close an alert that is in its way.
+    if session.wire.ask("GET", f"{path}/alert/text", limit_s=CALL_LIMIT_S).good:
+        raise FaultError("the page shows an alert, and so runs no script.")
+    body = {"script": script, "args": []}
+    reply = session.wire.ask("POST", f"{path}/execute/sync", limit_s=limit_s, body=body)
+    if not reply.good:
+        raise FaultError(f"the page runs no script: {reply.detail or reply.answer}")
+    return reply.value
+
+
+def _resident(session: DriverSession) -> int:
+    """Return the memory that the processes of the pages have, in bytes; 0 if they are far away."""
+    browser, total = session.browser_process, 0
+    for process in processes.family(browser) if browser is not None else ():
+        if processes.role(process) == processes.RENDERER:
+            with contextlib.suppress(psutil.Error):
+                total += psutil.Process(process.pid).memory_info().rss
+    return total

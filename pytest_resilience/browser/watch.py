@@ -38,6 +38,8 @@ class Watch:
         self._finder: _Finder | None = None
         self._active = False
         self._stopping: set[int] = set()
+        #: Called with session, name and what sends it, instead of sending a command.
+        self.on_command: Callable[[DriverSession | None, str, Callable[[], Any]], Any] | None = None
         # Identities of driver processes, which cannot be told any more once they died.
         self._started: WeakKeyDictionary[Any, tuple[ProcessId, bool]] = WeakKeyDictionary()
 
@@ -98,7 +100,9 @@ class Watch:
             awaited = guard.starting(driver, capabilities)
             try:
                 guard.may_start(awaited)
-                result = original(driver, capabilities, *rest, **named)
+                call = functools.partial(original, driver, capabilities, *rest, **named)
+                carry = self.on_command
+                result = call() if carry is None else carry(awaited, _NEW_SESSION, call)
             except CircuitOpenError:
                 raise
             except Exception as error:
@@ -146,7 +150,12 @@ class Watch:
                 session.asked_for = kept["url"]
             session.begin(driver_command, registry.next_mark(), monotonic())
             try:
-                response = original(driver, driver_command, params)
+                carry = self.on_command
+                if carry is None:
+                    response = original(driver, driver_command, params)
+                else:
+                    call = functools.partial(original, driver, driver_command, params)
+                    response = carry(session, driver_command, call)
             except Exception as error:
                 session.care.last_error = session.commands, type(error).__name__
                 reason = session.care.explained(session, error)

@@ -23,7 +23,7 @@ FIGURES = ("successes", "failures", "ignored", "refused", "stale")
 #: Characters of a name, and of a reason.
 NAME, REASON = 200, 400
 
-_STATES = frozenset(state.value for state in CircuitState)
+_STATES = {state.value: state.value for state in CircuitState}
 _CLOSED, _OPEN = CircuitState.CLOSED.value, CircuitState.OPEN.value
 # Far above any count or time of a session, and far below what cannot be computed with.
 _LARGEST = 1e12
@@ -71,7 +71,7 @@ class Circuit:
     @property
     def label(self) -> str:
         """What people call it: kind and name."""
-        return f"{self.kind} {self.name}" if self.kind else self.name
+        return _label(self.kind, self.name)
 
     @property
     def moved(self) -> bool:
@@ -123,18 +123,16 @@ def circuits(summary: Summary) -> list[Circuit]:
 
 def blocked_groups(summary: Summary) -> list[BlockedGroup]:
     """Return the blocked tests by the circuit that blocked them, the largest group first."""
-    tests = summary.blocked
-    if not tests:
-        return []
     labels = _labels(summary)
+    keys: dict[str, tuple[str, str]] = {}
     groups: dict[tuple[str, str], list[TestResult]] = {}
-    for test in tests:
+    for test in summary.blocked:
         reason = _reason(test)
-        label = _named(reason, labels)
-        # Of a circuit that is not known, the reason names it before it goes into detail.
-        groups.setdefault((label, "" if label else reason.partition(": ")[0]), []).append(test)
-    errors = _errors(summary)
-    found = [_group(label, members, errors) for (label, _), members in groups.items()]
+        if reason not in keys:
+            keys[reason] = _key(reason, labels)
+        groups.setdefault(keys[reason], []).append(test)
+    errors = _errors(summary) if groups else {}
+    found = [_group(label, tests, errors) for (label, _), tests in groups.items()]
     return sorted(found, key=lambda group: -len(group.tests))
 
 
@@ -163,6 +161,10 @@ def _circuit(data: Mapping[str, Any]) -> Circuit:
     )
 
 
+def _label(kind: str, name: str) -> str:
+    return f"{kind} {name}" if kind else name
+
+
 def _moves(data: Any) -> tuple[Move, ...]:
     """Return the changes in `data` of which it is known when they were."""
     changes = data if isinstance(data, list | tuple) else ()
@@ -188,8 +190,7 @@ def _openings(moves: tuple[Move, ...]) -> int:
 
 
 def _state(value: Any) -> str:
-    text = _text(value, NAME)
-    return text if text in _STATES else "unknown"
+    return _STATES.get(value, "unknown") if isinstance(value, str) else "unknown"
 
 
 def _text(value: Any, limit: int) -> str:
@@ -199,14 +200,18 @@ def _text(value: Any, limit: int) -> str:
 def _labels(summary: Summary) -> dict[str, str]:
     """Return what a reason may begin with, the longest first, and whose label that is."""
     forms = {}
-    for circuit in circuits(summary):
-        for mark in (" ", ":"):
-            forms[f"{circuit.kind}{mark}{circuit.name} "] = circuit.label
+    for data in summary.circuits:
+        kind, name = _text(data.get("kind"), NAME), _text(data.get("name"), NAME)
+        for form in (_label(kind, name), f"{kind}:{name}") if name else ():
+            forms[f"{form} "] = _label(kind, name)
     return dict(sorted(forms.items(), key=lambda form: -len(form[0])))
 
 
-def _named(reason: str, labels: Mapping[str, str]) -> str:
-    return next((label for form, label in labels.items() if reason.startswith(form)), "")
+def _key(reason: str, labels: Mapping[str, str]) -> tuple[str, str]:
+    """Return the label of the circuit that `reason` tells of, or else what tells it apart."""
+    label = next((label for form, label in labels.items() if reason.startswith(form)), "")
+    # Of a circuit that is not known, the reason names it before it goes into detail.
+    return (label, "") if label else ("", reason.partition(": ")[0])
 
 
 def _reason(test: TestResult) -> str:

@@ -52,7 +52,8 @@ _READ = f"""
     SELECT * FROM read_json(?, format = 'newline_delimited', columns = {_LINE},
                             ignore_errors = true, filename = true)
 """
-_LAST_US = 253_402_300_799_999_999  # the last microsecond of the year 9999
+#: The last microsecond of the year 9999, the last one that has a TIMESTAMP here.
+LAST_US = 253_402_300_799_999_999
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def complete_errors(connection: DuckDBPyConnection, source: str) -> None:
 def moment(microseconds: str) -> str:
     """Return SQL for the TIMESTAMP of an expression that may hold any integer."""
     return (
-        f"CASE WHEN {microseconds} BETWEEN 0 AND {_LAST_US} THEN make_timestamp({microseconds}) END"
+        f"CASE WHEN {microseconds} BETWEEN 0 AND {LAST_US} THEN make_timestamp({microseconds}) END"
     )
 
 

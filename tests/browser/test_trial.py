@@ -260,6 +260,7 @@ def nothing_left(temporary: Path) -> Iterator[Callable[[], object]]:
 
     yield left
     assert left() == []
+    temporary.rmdir()
 
 
 @pytest.mark.browser
@@ -275,12 +276,12 @@ class TestLocal:
         driver = chrome(f"--user-data-dir={profile}", f"--remote-debugging-port={port}")
         driver.get("data:text/html,<title>mine</title>")
         trial = trial_of(registry, driver)
-        before, mark = set(temporary.iterdir()), registry.mark()
+        mark = registry.mark()
         assert trial.is_ready() == (True, "")
         assert timed(trial, AMPLE_S) == (True, "")
         assert (registry.mark(), len(registry.living())) == (mark, 1)
         assert registry.failed_starts_since(0) == []
-        assert set(temporary.iterdir()) == before
+        assert list(temporary.glob("pr-*")) == []
         assert driver.title == "mine"
         driver.quit()
         assert profile.exists()
@@ -337,7 +338,6 @@ class TestLocal:
         self,
         part: str,
         text: str,
-        temporary: Path,
         tmp_path: Path,
         nothing_left: Callable[[], object],
     ) -> None:
@@ -354,15 +354,15 @@ class TestLocal:
         ids=["ends", "missing"],
     )
     def test_a_driver_that_is_of_no_use_is_named(
-        self, text: str | None, said: str, temporary: Path, tmp_path: Path
+        self, text: str | None, said: str, tmp_path: Path, nothing_left: Callable[[], object]
     ) -> None:
         driver = written(tmp_path / "driver", text) if text else str(tmp_path / "none")
         worked, why = timed(self.trial(driver, "browser"), AMPLE_S)
         assert (worked, said in why) == (False, True), why
-        assert list(temporary.iterdir()) == []
+        assert nothing_left() == []
 
     def test_a_stopped_driver_is_ended_too(
-        self, temporary: Path, tmp_path: Path, nothing_left: Callable[[], object]
+        self, tmp_path: Path, nothing_left: Callable[[], object]
     ) -> None:
         driver = written(tmp_path / "stopped", "kill -STOP $$")
         assert timed(self.trial(driver, "browser"), SHORT_S)[0] is False
@@ -390,7 +390,11 @@ class TestLocal:
         trial.cancel()
 
     def test_two_at_once_are_not_begun(
-        self, temporary: Path, tmp_path: Path, eventually: Eventually
+        self,
+        temporary: Path,
+        tmp_path: Path,
+        eventually: Eventually,
+        nothing_left: Callable[[], object],
     ) -> None:
         trial = self.trial(written(tmp_path / "asleep", "sleep 600"), "browser")
         thread = threading.Thread(target=trial.succeeds, args=(600,))
@@ -400,6 +404,7 @@ class TestLocal:
         assert (worked, "already" in why) == (False, True)
         trial.cancel()
         thread.join(FAR_TOO_LONG_S)
+        assert nothing_left() == []
 
     def test_nothing_is_left_when_the_process_ends_meanwhile(
         self, temporary: Path, tmp_path: Path, nothing_left: Callable[[], object]
@@ -423,9 +428,8 @@ class TestLocal:
     ) -> None:
         driver = firefox()
         trial = trial_of(registry, driver)
-        before = set(temporary.iterdir())
         assert timed(trial, AMPLE_S) == (True, "")
-        assert set(temporary.iterdir()) == before
+        assert list(temporary.glob("pr-*")) == []
         driver.quit()
 
     def trial(self, driver: str, browser: str) -> Trial:

@@ -479,7 +479,7 @@ class TestListeners:
         thread.join(20)
 
     def test_it_hears_its_own_object_s_transitions_only(self, clock: FakeClock) -> None:
-        cell, moves = MemoryCell(), []
+        cell, moves = MemoryCell(), list[Transition]()
         mine, theirs = new(clock, cell=cell), new(clock, cell=cell)
         mine.add_listener(moves.append)
         theirs.trip("x")
@@ -641,7 +641,7 @@ def test_it_makes_no_difference_in_which_process_something_happens(
 
 def _replayed(steps: Steps, places: list[int]) -> tuple[CircuitRecord, list[Transition]]:
     """Return the record and the transitions after `steps`, each at its place."""
-    clock, cell, moves = FakeClock(), MemoryCell(), []
+    clock, cell, moves = FakeClock(), MemoryCell(), list[Transition]()
     circuits = [new(clock, cell=cell, kind="") for _ in range(4)]
     for circuit in circuits:
         circuit.add_listener(moves.append)

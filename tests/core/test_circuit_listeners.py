@@ -133,10 +133,12 @@ def test_nobody_waits_for_a_slow_listener_of_another_thread(listeners: Listeners
 def test_many_threads_lose_and_double_nothing(listeners: Listeners[int]) -> None:
     heard: list[int] = []
     listeners.add(heard.append)
-    threads = [
-        threading.Thread(target=lambda n=n: [told(listeners, n) for _ in range(200)])
-        for n in range(8)
-    ]
+
+    def tell_often(number: int) -> None:
+        for _ in range(200):
+            told(listeners, number)
+
+    threads = [threading.Thread(target=tell_often, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

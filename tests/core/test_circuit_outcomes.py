@@ -25,7 +25,7 @@ class Failed(Exception):  # noqa: N818
 
 
 def raised(function: Callable[..., Any], *args: Any) -> BaseException:
-    with pytest.raises(BaseException) as found:  # noqa: PT011
+    with pytest.raises(BaseException) as found:
         function(*args)
     return found.value
 

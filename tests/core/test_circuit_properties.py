@@ -434,7 +434,7 @@ class Machine(RuleBasedStateMachine):
 
 def run_machine(*, examples: int, steps: int, **more: Any) -> None:
     """Let things happen, `steps` at most in each of `examples` lives."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=examples,

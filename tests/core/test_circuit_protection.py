@@ -88,7 +88,7 @@ class TestCalls:
         assert circuit.log == ["acquired", error]
 
     def test_a_refused_call_is_not_made(self) -> None:
-        circuit, calls = Circuit(refusing=True), []
+        circuit, calls = Circuit(refusing=True), list[int]()
         with pytest.raises(CircuitOpenError):
             called(circuit, calls.append, 1)
         assert (calls, circuit.log) == ([], [])

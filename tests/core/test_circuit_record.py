@@ -117,18 +117,6 @@ class TestRecord:
     def test_its_plain_form_is_read_back(self) -> None:
         assert CircuitRecord.from_dict(PLAIN) == FULL
 
-    @given(record=records)
-    def test_it_comes_back_from_json_as_it_was(self, record: CircuitRecord) -> None:
-        again = CircuitRecord.from_dict(json.loads(json.dumps(record.to_dict())))
-        assert again == record
-        assert isinstance(again.state, CircuitState)
-        assert all(isinstance(bucket, Bucket) for bucket in again.window)
-        assert all(isinstance(lease, Lease) for lease in again.leases)
-
-    @given(record=records)
-    def test_as_json_it_stays_below_a_kilobyte(self, record: CircuitRecord) -> None:
-        assert len(json.dumps(record.to_dict(), separators=(",", ":"))) < 1024
-
     @pytest.mark.parametrize(
         "damage",
         [
@@ -212,13 +200,6 @@ class TestTransition:
 class TestClipped:
     """A reason takes no more room than it may."""
 
-    @given(reason=st.text(st.characters(), max_size=400))
-    def test_it_fits_on_one_line_and_is_a_beginning(self, reason: str) -> None:
-        text = clipped(reason)
-        assert len(json.dumps(text)) <= REASON_LIMIT + 2
-        assert " ".join(reason.split()).startswith(text)
-        assert "\n" not in text
-
     @pytest.mark.parametrize(
         ("reason", "text"),
         [
@@ -233,3 +214,25 @@ class TestClipped:
     )
     def test_it_is_cut_where_it_must_be(self, reason: str, text: str) -> None:
         assert clipped(reason) == text
+
+
+@given(record=records)
+def test_a_record_comes_back_from_json_as_it_was(record: CircuitRecord) -> None:
+    again = CircuitRecord.from_dict(json.loads(json.dumps(record.to_dict())))
+    assert again == record
+    assert isinstance(again.state, CircuitState)
+    assert all(isinstance(bucket, Bucket) for bucket in again.window)
+    assert all(isinstance(lease, Lease) for lease in again.leases)
+
+
+@given(record=records)
+def test_as_json_a_record_stays_below_a_kilobyte(record: CircuitRecord) -> None:
+    assert len(json.dumps(record.to_dict(), separators=(",", ":"))) < 1024
+
+
+@given(reason=st.text(st.characters(), max_size=400))
+def test_a_clipped_reason_fits_on_one_line_and_is_a_beginning(reason: str) -> None:
+    text = clipped(reason)
+    assert len(json.dumps(text)) <= REASON_LIMIT + 2
+    assert " ".join(reason.split()).startswith(text)
+    assert "\n" not in text

@@ -30,20 +30,6 @@ class TestCounting:
     def test_a_slot_is_a_tenth_of_the_window(self, now: float, slot: int) -> None:
         assert slot_of(now, WINDOW_S) == slot
 
-    @given(moments=moments, later=st.integers(0, 120).map(lambda n: n / 4))
-    def test_a_call_counts_for_nine_tenths_of_the_window_at_least_and_never_for_longer(
-        self, moments: list[float], later: float
-    ) -> None:
-        window: tuple[Bucket, ...] = ()
-        for moment in moments:
-            window = added(window, slot_of(moment, WINDOW_S), failed=False, seconds=None)
-        now = (moments[-1] if moments else 0.0) + later
-        calls = tally(current(window, slot_of(now, WINDOW_S))).calls
-        assert len([m for m in moments if now - m < 0.9 * WINDOW_S]) <= calls
-        assert calls <= len([m for m in moments if now - m < WINDOW_S])
-        assert len(window) <= BUCKETS
-        assert [bucket.slot for bucket in window] == sorted({bucket.slot for bucket in window})
-
     def test_calls_of_a_slot_share_a_bucket(self) -> None:
         window = added((), 7, failed=True, seconds=0.25)
         window = added(window, 7, failed=False, seconds=None)
@@ -111,3 +97,18 @@ class TestTrend:
         window = trend((5, 0, 100), (3, 2, 300), middle=4)
         assert not is_worsening(window, 10, 0.5)
         assert is_worsening(window, 11, 0.5)
+
+
+@given(moments=moments, later=st.integers(0, 120).map(lambda n: n / 4))
+def test_a_call_counts_for_nine_tenths_of_the_window_at_least_and_never_for_longer(
+    moments: list[float], later: float
+) -> None:
+    window: tuple[Bucket, ...] = ()
+    for moment in moments:
+        window = added(window, slot_of(moment, WINDOW_S), failed=False, seconds=None)
+    now = (moments[-1] if moments else 0.0) + later
+    calls = tally(current(window, slot_of(now, WINDOW_S))).calls
+    assert len([m for m in moments if now - m < 0.9 * WINDOW_S]) <= calls
+    assert calls <= len([m for m in moments if now - m < WINDOW_S])
+    assert len(window) <= BUCKETS
+    assert [bucket.slot for bucket in window] == sorted({bucket.slot for bucket in window})

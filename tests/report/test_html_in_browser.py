@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -109,18 +110,29 @@ def test_hostile_text_is_shown_and_not_run(opened: Open, payload: str) -> None:
         strategy=payload,
         evidence=({"probe": payload, "answer": payload, "detail": payload, "cost_s": 0.1},),
     )
-    tests = [TestResult(f"t.py::test[{payload}]", "failed", payload, 0, 1.0, payload, [attempt])]
+    change = {"at_s": 1, "from_state": payload, "to_state": payload, "reason": payload}
+    root = TestResult(payload, "unrecovered", attempts=[replace(attempt, error_id=payload)])
+    told = Attempt(error_type="circuit_open", root_error_id=payload)
+    tests = [
+        TestResult(f"t.py::test[{payload}]", "failed", payload, 0, 1.0, payload, [attempt]),
+        TestResult(payload, "blocked", payload, 0, 1.0, payload, [told]),
+        root,
+    ]
     driver = opened(
         Summary(
             SessionInfo(rootdir=payload, facts={payload: payload}),
             tests,
-            circuits=[{"name": payload, "state": payload}],
+            circuits=[
+                {"name": payload, "state": payload},
+                {"name": payload, "kind": payload, "state": "open", "transitions": [change]},
+            ],
             warnings=[payload],
         )
     )
-    click(driver, "#rows .test")
+    for _ in tests:
+        click(driver, "#rows .test[aria-expanded=false]")
     assert driver.execute_script("return window.hacked") is None
-    assert names(driver) == [f"test[{payload}]"]
+    assert names(driver)[0] == f"test[{payload}]"
     assert driver.execute_script("return document.scripts.length") == 2
     count = "return document.querySelectorAll('iframe, img, [onload], [onerror]').length"
     assert driver.execute_script(count) == 0
@@ -239,6 +251,42 @@ def test_static_part_and_table_tell_the_same(opened: Open, summary: Summary) -> 
     assert card.replace(" ", "") == row.replace(" ", "")
 
 
+def test_a_blocked_test_says_why_it_was_not_run(opened: Open, summary: Summary) -> None:
+    """Unfolded, its row tells the root error and what to do, and of no attempt."""
+    driver = opened(summary)
+    click(driver, '[data-verdict="blocked"]')
+    click(driver, "#rows .test")
+    text = driver.find_element("css selector", "#rows .more").text
+    for expected in (
+        "Reason. browser chromium is down, and was waited for in vain: the trial failed",
+        "Root error. tests/test_shop.py::test_pay - browser: invalid session id",
+        "Then run the blocked tests again.",
+        "This test was never started.",
+    ):
+        assert expected in text
+    assert "Attempt 1" not in text
+
+
+def test_circuits_lead_to_the_tests_they_blocked(opened: Open, summary: Summary) -> None:
+    """The count in a circuit's row is a link to the group, and that one links the root error."""
+    driver = opened(summary)
+    for selector, target in (("#circuits td a", "b0"), ("#b0 p a", "t3")):
+        driver.execute_script("document.querySelector(arguments[0]).click()", selector)
+        fragment(driver, target)
+        assert driver.find_element("css selector", ":target").is_displayed()
+
+
+def test_pictures_of_circuits_have_words(opened: Open, summary: Summary) -> None:
+    """Who cannot see the picture is told the states and when they changed."""
+    driver = opened(summary)
+    (picture,) = driver.find_elements("css selector", "#circuits svg[role=img]")
+    assert picture.accessible_name == (
+        "browser chromium: closed at the start, open at 3.5 s, half-open at 5.5 s, open at 6.5 s"
+    )
+    heights = "return [...arguments[0].children].map((r) => Number(r.getAttribute('height')))"
+    assert driver.execute_script(heights, picture) == [3, 10, 6, 10]
+
+
 def test_the_keyboard_suffices(opened: Open, many: Summary) -> None:
     """Slash goes to the filter, arrows walk the tests, Enter unfolds one."""
     from selenium.webdriver.common.keys import Keys
@@ -331,6 +379,7 @@ def test_all_text_has_contrast(opened: Open, summary: Summary, scheme: str) -> N
     try:
         click(driver, "#rows tr:nth-child(2) .test")
         click(driver, '[data-verdict="recovered"]')
+        click(driver, "#circuits .trace summary")
         assert driver.execute_script(CONTRAST) == []
     finally:
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

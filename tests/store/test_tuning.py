@@ -341,3 +341,22 @@ class TestHistory:
         for days, state in ((10, "insufficient data"), (11, "keep")):
             found = tune(USUAL, days=days, db=history.path, now_us=lambda: later)
             assert found[0].state == state
+
+    def test_values_out_of_every_range_are_no_obstacle(
+        self, history: History, filled: Fill
+    ) -> None:
+        """Any process may have written anything."""
+        wild = [
+            {"outcome": "passed", "started_us": 2**63 - 1},
+            {"outcome": "passed", "started_us": NEW_YEAR_US, "duration_s": 1e300},
+            {"outcome": "failed", "infrastructure": True, "error_type": "x", "duration_s": -1e300,
+             "started_us": NEW_YEAR_US, "recovery_s": 1e300},
+            {"outcome": 7, "infrastructure": "perhaps", "severity": [], "started_us": "soon"},
+        ]  # fmt: skip
+        run = [*(("attempt", payload) for payload in wild), *attempts("i." * 10)]
+        run += [
+            ("circuit_transition", {"circuit": "c", "to_state": "open", "changed_us": 2**63 - 1})
+        ]
+        run += [("circuit_transition", {"circuit": "c", "to_state": "ajar", "generation": "x"})]
+        found = self.told(history, filled, *[run] * 3)
+        assert found["circuit_threshold"].state == "keep"

@@ -1,0 +1,374 @@
+"""The circuits of a run: one for each kind and name, and their health together."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from pytest_resilience.core.circuit import (
+    CircuitBreaker,
+    CircuitConfig,
+    CircuitState,
+    MemoryCell,
+    Transition,
+)
+from pytest_resilience.core.registry import CRITICAL_HEALTH, GROUPS, KINDS, CircuitRegistry
+from pytest_resilience.exceptions import ConfigurationError
+from tests.doubles import FakeClock
+
+QUICK = CircuitConfig(failure_threshold=1)
+
+
+class LowChance:
+    """Draws the least."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def registry(clock: FakeClock) -> CircuitRegistry:
+    return new(clock)
+
+
+def new(clock: FakeClock, *args: Any, **more: Any) -> CircuitRegistry:
+    return CircuitRegistry(*args, monotonic=clock.monotonic, chance=LowChance(), **more)
+
+
+class TestCircuits:
+    """Made when they are asked for, and kept."""
+
+    def test_there_is_one_for_a_kind_and_name(self, registry: CircuitRegistry) -> None:
+        chrome = registry.get("browser", "chrome")
+        assert (chrome.kind, chrome.name) == ("browser", "chrome")
+        assert registry.get("browser", "chrome") is chrome
+        assert registry.get("worker", "chrome") is not chrome
+        assert registry.get("browser", "firefox") is not chrome
+
+    def test_the_kinds_are_these(self) -> None:
+        assert KINDS == ("browser", "endpoint", "worker", "hardware", "test_type")
+
+    @pytest.mark.parametrize(
+        ("kind", "told"),
+        [
+            ("browsers", " Did you mean 'browser'?"),
+            ("node", ""),
+        ],
+    )
+    def test_another_kind_is_refused_with_the_nearest(
+        self, registry: CircuitRegistry, kind: str, told: str
+    ) -> None:
+        for use in (
+            lambda: registry.get(kind, "x"),
+            lambda: registry.config(kind),
+            lambda: registry.reset(kind),
+            lambda: registry.configure({kind: QUICK}),
+            lambda: new(FakeClock(), {kind: QUICK}),
+        ):
+            with pytest.raises(ConfigurationError) as refused:
+                use()
+            assert refused.value.message == (
+                f"kind of circuit: {kind!r} is not valid; expected one of "
+                f"browser, endpoint, worker, hardware, test_type.{told}"
+            )
+
+    def test_each_kind_has_its_parameters(self, clock: FakeClock) -> None:
+        registry = new(clock, {"worker": QUICK})
+        assert registry.get("worker", "gw0").config is QUICK
+        assert registry.config("worker") is QUICK
+        assert registry.get("browser", "chrome").config == CircuitConfig()
+
+    def test_clock_and_chance_are_those_given(
+        self, registry: CircuitRegistry, clock: FakeClock
+    ) -> None:
+        chrome = registry.get("browser", "chrome")
+        chrome.trip("x")
+        assert (chrome.next_probe(), chrome.retry_after()) == (30.0, 60.0)
+        clock.sleep(1)
+        assert (chrome.next_probe(), chrome.retry_after()) == (29.0, 59.0)
+
+    def test_they_are_listed_by_kind_and_name(self, registry: CircuitRegistry) -> None:
+        for kind, name in (("worker", "b"), ("browser", "z"), ("worker", "a")):
+            registry.get(kind, name)
+        labels = [breaker.label for breaker in registry.circuits()]
+        assert labels == ["browser:z", "worker:a", "worker:b"]
+
+    def test_open_ones_are_those_that_refuse(
+        self, registry: CircuitRegistry, clock: FakeClock
+    ) -> None:
+        for name in "abcd":
+            registry.get("worker", name)
+        registry.get("worker", "b").trip("x")
+        registry.get("worker", "c").isolate()
+        assert [breaker.name for breaker in registry.open_circuits()] == ["b", "c"]
+        clock.sleep(60)
+        assert [breaker.name for breaker in registry.open_circuits()] == ["c"]
+
+    def test_cells_are_made_by_kind_and_name(self, clock: FakeClock) -> None:
+        cells: dict[tuple[str, str], MemoryCell] = {}
+
+        def make_cell(kind: str, name: str) -> MemoryCell:
+            return cells.setdefault((kind, name), MemoryCell())
+
+        one, other = (new(clock, make_cell=make_cell) for _ in range(2))
+        one.get("browser", "chrome").trip("x")
+        assert other.get("browser", "chrome").get_state() is CircuitState.OPEN
+        assert list(cells) == [("browser", "chrome")]
+
+    def test_many_threads_get_the_same_one(self, registry: CircuitRegistry) -> None:
+        found: list[CircuitBreaker] = []
+        barrier = threading.Barrier(8)
+
+        def ask() -> None:
+            barrier.wait(20)
+            found.append(registry.get("worker", "gw0"))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert len(found) == 8
+        assert len({id(breaker) for breaker in found}) == 1
+
+
+class TestConfigure:
+    """Parameters and cells can be replaced while there are circuits."""
+
+    def test_it_holds_for_those_there_are_and_for_later_ones(
+        self, registry: CircuitRegistry
+    ) -> None:
+        before = registry.get("worker", "gw0"), registry.get("browser", "chrome")
+        registry.configure({"worker": QUICK})
+        assert [b.config for b in before] == [QUICK, CircuitConfig()]
+        assert registry.get("worker", "gw1").config is QUICK
+        registry.configure({"browser": QUICK})
+        assert [b.config for b in before] == [QUICK, QUICK]
+
+    def test_all_move_to_other_cells_if_these_are_given(self, registry: CircuitRegistry) -> None:
+        made: list[str] = []
+
+        def make_cell(kind: str, name: str) -> MemoryCell:
+            made.append(f"{kind} {name}")
+            return MemoryCell()
+
+        worker = registry.get("worker", "gw0")
+        worker.trip("x")
+        registry.configure({}, make_cell)
+        assert worker.get_state() is CircuitState.CLOSED
+        registry.get("browser", "chrome")
+        registry.configure({"worker": QUICK})
+        registry.get("browser", "firefox")
+        assert made == ["worker gw0", "browser chrome", "browser firefox"]
+
+
+class TestReset:
+    """All, those of a kind, or one."""
+
+    @pytest.mark.parametrize(
+        ("which", "labels"),
+        [
+            pytest.param((), ["browser:a", "worker:a", "worker:b"], id="all"),
+            pytest.param(("worker",), ["worker:a", "worker:b"], id="kind"),
+            pytest.param(("worker", "b"), ["worker:b"], id="one"),
+            pytest.param((None, "a"), ["browser:a", "worker:a"], id="name"),
+            pytest.param(("endpoint",), [], id="kind-without-circuits"),
+        ],
+    )
+    def test_these_are_closed_and_no_others(
+        self, registry: CircuitRegistry, which: tuple[Any, ...], labels: list[str]
+    ) -> None:
+        circuits = [
+            registry.get(*of) for of in (("browser", "a"), ("worker", "a"), ("worker", "b"))
+        ]
+        for breaker in circuits:
+            breaker.trip("x")
+        assert [breaker.label for breaker in registry.reset(*which)] == labels
+        closed = [b.label for b in circuits if b.get_state() is CircuitState.CLOSED]
+        assert closed == labels
+
+    @pytest.mark.parametrize(
+        ("which", "told"),
+        [
+            pytest.param(
+                ("worker", "gw9"),
+                "circuit 'gw9' is not known; known ones: gw0, gw1. Did you mean 'gw1'?",
+                id="name",
+            ),
+            pytest.param(
+                ("browser", "gw0"), "circuit 'gw0' is not known; known ones: none.", id="kind"
+            ),
+        ],
+    )
+    def test_one_that_is_not_there_is_an_error_that_names_those_that_are(
+        self, registry: CircuitRegistry, which: tuple[str, str], told: str
+    ) -> None:
+        registry.get("worker", "gw1")
+        registry.get("worker", "gw0")
+        with pytest.raises(ConfigurationError) as refused:
+            registry.reset(*which)
+        assert refused.value.message == told
+
+
+class TestHealth:
+    """How well all are together."""
+
+    def test_without_circuits_all_is_well(self, registry: CircuitRegistry) -> None:
+        assert registry.health() == 100.0
+        metrics = registry.get_health_metrics()
+        assert metrics["aggregate"] == {
+            "total_circuits": 0,
+            "open_circuits": 0,
+            "isolated_circuits": 0,
+            "half_open_circuits": 0,
+            "closed_circuits": 0,
+            "average_health": 100.0,
+            "overall_health": 100.0,
+        }
+        assert {name: group for name, group in metrics.items() if name != "aggregate"} == {
+            "workers": {},
+            "hardware_classes": {},
+            "browsers": {},
+            "endpoints": {},
+            "test_types": {},
+        }
+
+    def test_each_kind_has_its_group(self, registry: CircuitRegistry) -> None:
+        for kind in KINDS:
+            registry.get(kind, f"my {kind}")
+        metrics = registry.get_health_metrics()
+        assert {kind: list(metrics[GROUPS[kind]]) for kind in KINDS} == {
+            kind: [f"my {kind}"] for kind in KINDS
+        }
+
+    def test_a_circuit_is_told_with_state_health_and_totals(
+        self, registry: CircuitRegistry
+    ) -> None:
+        worker = registry.get("worker", "worker1")
+        for _ in range(3):
+            worker.record_success()
+        worker.record_failure("slow")
+        assert registry.get_health_metrics()["workers"]["worker1"] == {
+            "state": "CLOSED",
+            "health_percentage": 80.0,
+            "total_successes": 3,
+            "total_failures": 1,
+            "failure_count": 1,
+            "threshold": 5,
+            "retry_after_s": 0.0,
+            "last_reason": "slow",
+        }
+
+    def test_states_are_counted_and_told_in_capitals(
+        self, registry: CircuitRegistry, clock: FakeClock
+    ) -> None:
+        names = ["closed", "half-open", "isolated", "open"]
+        circuits = [registry.get("worker", name) for name in names]
+        circuits[1].trip("x")
+        clock.sleep(30)
+        circuits[1].probed(True)
+        circuits[2].isolate()
+        circuits[3].trip("x")
+        metrics = registry.get_health_metrics()
+        states = [metrics["workers"][name]["state"] for name in names]
+        assert states == ["CLOSED", "HALF_OPEN", "ISOLATED", "OPEN"]
+        assert metrics["aggregate"] == {
+            "total_circuits": 4,
+            "open_circuits": 2,
+            "isolated_circuits": 1,
+            "half_open_circuits": 1,
+            "closed_circuits": 1,
+            "average_health": 25.0,
+            "overall_health": 25.0,
+        }
+        assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+    def test_together_they_are_as_well_as_the_kind_that_is_worst_off(
+        self, registry: CircuitRegistry
+    ) -> None:
+        for name in ("gw0", "gw1", "gw2"):
+            registry.get("worker", name)
+        registry.get("browser", "chrome")
+        registry.get("worker", "gw1").trip("x")
+        aggregate = registry.get_health_metrics()["aggregate"]
+        assert (aggregate["average_health"], aggregate["overall_health"]) == (75.0, 66.7)
+        assert registry.health() == 66.7
+        registry.get("browser", "chrome").trip("x")
+        assert registry.health() == 0.0
+
+
+class TestListeners:
+    """Who listens hears of all circuits."""
+
+    def test_also_of_those_that_come_later(self, registry: CircuitRegistry) -> None:
+        moves: list[Transition] = []
+        early = registry.get("worker", "a")
+        registry.add_listener(moves.append)
+        early.trip("x")
+        registry.get("browser", "b").isolate()
+        assert [(move.kind, move.circuit) for move in moves] == [("worker", "a"), ("browser", "b")]
+        registry.remove_listener(moves.append)
+        registry.reset()
+        assert len(moves) == 2
+
+    def test_what_they_raise_is_told_and_changes_nothing(self, registry: CircuitRegistry) -> None:
+        def angry(_news: object) -> None:
+            raise RuntimeError("no")
+
+        registry.add_listener(angry)
+        registry.on_alert(angry)
+        breaker = registry.get("worker", "a")
+        breaker.add_listener(angry)
+        assert breaker.trip("x")
+        assert registry.troubles == (f"{angry.__qualname__}: RuntimeError: no",) * 3
+
+
+class TestAlerts:
+    """Once when it becomes critical, and again after it had recovered."""
+
+    def test_they_come_once_with_the_metrics(self, registry: CircuitRegistry) -> None:
+        alerts: list[dict[str, Any]] = []
+        registry.on_alert(alerts.append)
+        for name in "abc":
+            registry.get("worker", name)
+        registry.get("worker", "a").trip("x")
+        assert alerts == []
+        registry.get("worker", "b").trip("x")
+        assert [alert["aggregate"]["overall_health"] for alert in alerts] == [33.3]
+        assert alerts[0]["workers"]["b"]["state"] == "OPEN"
+        registry.get("worker", "c").trip("x")
+        assert len(alerts) == 1
+
+    def test_half_of_all_is_not_critical(self, registry: CircuitRegistry) -> None:
+        alerts: list[dict[str, Any]] = []
+        registry.on_alert(alerts.append)
+        registry.get("worker", "a")
+        registry.get("worker", "b").trip("x")
+        assert registry.health() == CRITICAL_HEALTH == 50.0
+        assert alerts == []
+
+    def test_they_come_again_after_a_recovery_and_not_for_a_trial_that_fails(
+        self, registry: CircuitRegistry, clock: FakeClock
+    ) -> None:
+        alerts: list[dict[str, Any]] = []
+        registry.on_alert(alerts.append)
+        chrome = registry.get("browser", "chrome")
+        chrome.trip("x")
+        clock.sleep(60)
+        chrome.record_failure()
+        clock.sleep(60)
+        chrome.record_success()
+        assert len(alerts) == 1
+        chrome.record_success()
+        assert chrome.get_state() is CircuitState.CLOSED
+        assert len(alerts) == 1
+        chrome.trip("y")
+        assert len(alerts) == 2
