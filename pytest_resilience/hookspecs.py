@@ -50,3 +50,14 @@ def pytest_resilience_reset_environment(config: pytest.Config) -> None:
     For what is not ours to reset: containers, test data, a licence server. An exception
     makes the reset a failed one.
     """
+
+
+@pytest.hookspec
+def pytest_resilience_alert(health: Mapping[str, Any], config: pytest.Config) -> None:
+    """Called when the infrastructure of a run becomes critical, in the process that runs tests.
+
+    That is when the overall health of its circuits falls below 50 per cent; again only after
+    it has been better in between. An exception changes nothing.
+
+    :param health: See `get_health_metrics`.
+    """

@@ -99,9 +99,8 @@ class Local:
 
     def _root(self) -> str | None:
         """Return where its directory has to be: some browsers may not write anywhere else."""
-        return option(self._launch.command, "--profile-root") or (
-            self._launch.environment or os.environ
-        ).get("TMPDIR")
+        surroundings = self._launch.environment or {}
+        return option(self._launch.command, "--profile-root") or surroundings.get("TMPDIR")
 
     def _start(self, folder: str) -> str:
         port = str(free_port())
@@ -173,7 +172,7 @@ class Remote:
         status = self._status()
         if status.answer != OK:
             return said(status)
-        if not isinstance(status.value, Mapping) or "nodes" not in status.value:
+        if not (isinstance(status.value, Mapping) and "nodes" in status.value):
             # Whatever it is, it may not like our mark, and would not show it.
             return _try(self._severable, self._way, self._request, deadline)[0]
         self._end_ours(status)
@@ -250,12 +249,9 @@ def _try(way: Wire, ender: Wire, request: Mapping[str, Any], deadline: float) ->
     if not reply.good or not session_id:
         answered = reply.answer == OK and reply.status not in GATEWAY_STATUSES
         return f"no session was started: {said(reply)}", answered
-    place, asked = f"/session/{session_id}", None
-    try:
-        script = {"script": "return 1;", "args": []}
-        asked = way.ask("POST", f"{place}/execute/sync", limit_s=_left(deadline), body=script)
-    finally:
-        ended = ender.ask("DELETE", place, limit_s=_END_LIMIT_S)
+    place, script = f"/session/{session_id}", {"script": "return 1;", "args": []}
+    asked = way.ask("POST", f"{place}/execute/sync", limit_s=_left(deadline), body=script)
+    ended = ender.ask("DELETE", place, limit_s=_END_LIMIT_S)
     if answers.session_answer(asked)[0] != OK and asked.error not in _NO_SCRIPTS:
         return f"the session does not work: {said(asked)}", ended.good
     return ("" if ended.good else f"the session could not be ended: {said(ended)}"), ended.good
@@ -282,8 +278,9 @@ def leftovers(status: Reply, *, mark: str = "") -> list[str]:
         mark: The mark of one that should not be there any more, besides those too old.
     """
     found = []
-    for session in _sessions(status):
-        carried = (session.get("capabilities") or {}).get(MARK)
+    for session in filter(_has_begun, _held(status)):
+        granted = session.get("capabilities")
+        carried = granted.get(MARK) if isinstance(granted, Mapping) else None
         if carried is not None and (carried == mark or _is_over(str(carried))):
             found.append(str(session.get("sessionId")))
     return found
@@ -301,14 +298,7 @@ def _is_over(mark: str) -> bool:
 
 
 def _is_starting(status: Reply) -> bool:
-    return any(s.get("session") and not _has_begun(s["session"]) for s in _slots(status))
-
-
-def _sessions(status: Reply) -> Iterator[Mapping[str, Any]]:
-    for slot in _slots(status):
-        session = slot.get("session")
-        if isinstance(session, Mapping) and _has_begun(session):
-            yield session
+    return any(not _has_begun(session) for session in _held(status))
 
 
 def _has_begun(session: Mapping[str, Any]) -> bool:
@@ -316,15 +306,23 @@ def _has_begun(session: Mapping[str, Any]) -> bool:
     return session.get("sessionId") != "reserved"
 
 
-def _slots(status: Reply) -> Iterator[Mapping[str, Any]]:
-    nodes = status.value.get("nodes") if isinstance(status.value, Mapping) else None
-    for node in nodes if isinstance(nodes, list) else ():
-        yield from (slot for slot in node.get("slots") or () if isinstance(slot, Mapping))
+def _held(status: Reply) -> Iterator[Mapping[str, Any]]:
+    for node in _mappings(status.value, "nodes"):
+        for slot in _mappings(node, "slots"):
+            session = slot.get("session")
+            if isinstance(session, Mapping):
+                yield session
+
+
+def _mappings(owner: object, name: str) -> list[Mapping[str, Any]]:
+    found = owner.get(name) if isinstance(owner, Mapping) else None
+    return [m for m in found if isinstance(m, Mapping)] if isinstance(found, list) else []
 
 
 def _marked(request: Mapping[str, Any], mark: str) -> dict[str, Any]:
     marked: dict[str, Any] = copy.deepcopy(dict(request))
-    marked["capabilities"].setdefault("alwaysMatch", {})[MARK] = mark
+    always = marked["capabilities"].get("alwaysMatch") or {}
+    marked["capabilities"]["alwaysMatch"] = {**always, MARK: mark}
     return marked
 
 

@@ -111,10 +111,12 @@ class Trial:
             try:
                 reply = self._status()
                 answer.append(self._judged(reply))
-                answered.set()
-                self._end_leftovers(reply)
+            except Exception as error:  # noqa: BLE001 - grids describe themselves in many ways
+                answer.append((False, f"it cannot be understood: {error!r}"[:200]))
+                return
             finally:
                 answered.set()
+            self._end_leftovers(reply)
 
         if not _started("resilience-status", ask):
             return False, _NO_THREAD

@@ -20,6 +20,7 @@ from pytest_resilience.core.ports import Clock, EventSink
 from pytest_resilience.core.registry import KINDS, CircuitRegistry
 from pytest_resilience.plugin.circuits import Circuits
 from pytest_resilience.plugin.deferral import Deferrals
+from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.fixtures import FixtureKeeper
 from pytest_resilience.plugin.gate import Gate
 from pytest_resilience.plugin.hold import Hold
@@ -43,12 +44,40 @@ def config_of(settings: Settings) -> CircuitConfig:
     )
 
 
-def registry_of(settings: Settings, clock: Clock) -> CircuitRegistry:
+def registry_of(settings: Settings, clock: Clock, alerts: Alerts) -> CircuitRegistry:
     """Return the circuits of a run, none of which exists yet."""
     config = config_of(settings)
-    return CircuitRegistry(
+    registry = CircuitRegistry(
         dict.fromkeys(KINDS, config), monotonic=clock.monotonic, chance=random.Random()
     )
+    registry.on_alert(alerts)
+    return registry
+
+
+class Alerts:
+    """Tells people, once, that the infrastructure of the run has become critical."""
+
+    def __init__(self, config: pytest.Config, faults: FaultReporter) -> None:
+        self._config = config
+        self._faults = faults
+
+    def __call__(self, health: dict[str, Any]) -> None:
+        """Warn of `health`; see `pytest_resilience_alert`."""
+        down = [
+            f"{name} ({circuit['state'].lower().replace('_', '-')})"
+            for group, circuits in health.items()
+            if group != "aggregate"
+            for name, circuit in circuits.items()
+            if circuit["state"] != "CLOSED"
+        ]
+        overall = health["aggregate"]["overall_health"]
+        self._faults.warn(
+            f"the health of the infrastructure fell to {overall:g} %: {', '.join(down)}"
+        )
+        try:
+            self._config.hook.pytest_resilience_alert(health=health, config=self._config)
+        except Exception as fault:  # noqa: BLE001 - a listener must not change a verdict
+            self._faults(fault)
 
 
 class CircuitLog:

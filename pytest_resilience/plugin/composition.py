@@ -26,7 +26,7 @@ from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.exceptions import MarkerError
 from pytest_resilience.plugin.attempts import AttemptLoop
-from pytest_resilience.plugin.breakers import CircuitLog, gate_of, registry_of
+from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, registry_of
 from pytest_resilience.plugin.companion import (
     Companion,
     ForkedParts,
@@ -137,7 +137,8 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         register(ReportStream(recorder), "resilience-stream")
         register(WorkerInput(session_id, faults), "resilience-worker-input")
     else:
-        log = CircuitLog(registry_of(settings, SystemClock()), sink, SystemClock(), worker=worker)
+        registry = registry_of(settings, SystemClock(), Alerts(config, faults))
+        log = CircuitLog(registry, sink, SystemClock(), worker=worker)
         if worker_input is None:
             report.circuits = log.told
         half = _running_half(config, settings, sink, recorder, faults, worker, strategies, log)

@@ -12,6 +12,14 @@ from tests.conftest import SuiteRun
 pytestmark = pytest.mark.browser
 
 FILES = {"test_it.py": "@outage"}
+ALERTED = """
+    from pathlib import Path
+
+    def pytest_resilience_alert(health, config):
+        told = health["aggregate"]["overall_health"], health["browsers"]["chrome"]["state"]
+        with (config.rootpath / "alerts.txt").open("a") as file:
+            print(*told, file=file)
+"""
 NEEDING = ("test_shop[1]", "test_shop[2]", "test_late[0]", "test_late[1]")
 
 
@@ -48,8 +56,9 @@ def test_tests_wait_behind_the_others_and_then_all_of_them_run(run_browsers: Run
 
 
 def test_a_browser_that_stays_down_blocks_its_tests_under_one_cause(run_browsers: Run) -> None:
-    """Nothing that did not run is green, and nothing else is red."""
-    run = run_browsers(FILES, "--resilience-max-wait", "5", env={"OUTAGE": "0"})
+    """Nothing that did not run is green, and nothing else is red; people are alerted once."""
+    files = {**FILES, "conftest.py": ALERTED}
+    run = run_browsers(files, "--resilience-max-wait", "5", env={"OUTAGE": "0"})
     verdicts = run.verdicts
     assert verdicts.pop("test_shop[1]") == "unrecovered", run.output
     assert {verdicts.pop(name) for name in NEEDING[1:]} == {"blocked"}, run.output
@@ -59,6 +68,8 @@ def test_a_browser_that_stays_down_blocks_its_tests_under_one_cause(run_browsers
     assert len(told) == 1
     assert "waited for in vain" in run.output
     assert states(run)[-1] != "closed"
+    assert run.log("alerts.txt") == ["0.0 OPEN"]
+    assert run.output.count("the health of the infrastructure fell to 0 %: chrome (open)") == 1
     assert counted_everywhere(run) == [{"passed": 3, "unrecovered": 1, "blocked": 3}] * 4
 
 

@@ -196,6 +196,20 @@ class TestLeftovers:
         expected = ["s"] if over else []
         assert throwaway.leftovers(status, mark="ours until 99999999999") == expected
 
+    @pytest.mark.parametrize(
+        "value",
+        [
+            None,
+            "busy",
+            {"nodes": None},
+            {"nodes": [None, {}, {"slots": {}}, {"slots": [None, {"session": "s"}]}]},
+            {"nodes": [{"slots": [{"session": {"sessionId": "s", "capabilities": None}}]}]},
+        ],
+        ids=["nothing", "text", "no-nodes", "odd-slots", "odd-session"],
+    )
+    def test_what_is_not_understood_is_left_alone(self, value: object) -> None:
+        assert throwaway.leftovers(Reply("ok", 200, value), mark="ours") == []
+
     def test_one_that_is_only_being_started_cannot_be_ended(self) -> None:
         status = Reply("ok", 200, {"nodes": [{"slots": [slot("reserved", "ours")]}]})
         assert throwaway.leftovers(status, mark="ours") == []
@@ -406,21 +420,42 @@ class TestLocal:
         thread.join(FAR_TOO_LONG_S)
         assert nothing_left() == []
 
+    @pytest.mark.parametrize(
+        ("ending", "said"),
+        [
+            # Its thread is one that nobody waits for, and nobody has cancelled it.
+            pytest.param(
+                "threading.Thread(target=trial.succeeds, args=(600,), daemon=True).start(); wait()",
+                "",
+                id="exit",
+            ),
+            pytest.param(
+                "threading.Thread(target=interrupt).start(); trial.succeeds(600)",
+                "KeyboardInterrupt",
+                id="ctrl-c",
+            ),
+        ],
+    )
     def test_nothing_is_left_when_the_process_ends_meanwhile(
-        self, temporary: Path, tmp_path: Path, nothing_left: Callable[[], object]
+        self,
+        ending: str,
+        said: str,
+        temporary: Path,
+        tmp_path: Path,
+        nothing_left: Callable[[], object],
     ) -> None:
-        """Nobody has cancelled it, and its thread is one that is not waited for."""
         asleep = written(tmp_path / "asleep", "sleep 600")
         done = subprocess.run(
-            [sys.executable, "-c", ENDING, found("chromedriver"), asleep, str(temporary)],
+            [sys.executable, "-c", ENDING + ending, found("chromedriver"), asleep, str(temporary)],
             cwd=Path(__file__).parents[2],
             env={**os.environ, "TMPDIR": str(temporary)},
             timeout=FAR_TOO_LONG_S,
             capture_output=True,
             text=True,
             check=False,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stderr.strip().splitlines()[-1:] == [said] * bool(said)
         assert nothing_left() == []
 
     def test_a_firefox_can_be_tried_as_well(
@@ -441,19 +476,25 @@ class TestLocal:
 
 
 ENDING = """
-import sys, threading, time
+import os, signal, sys, threading, time
+from pathlib import Path
 from pytest_resilience.browser.starts import FailedStart, Launch
 from pytest_resilience.browser.trial import Trial
 from tests.acceptance.inner import processes_of
-from pathlib import Path
 
 driver, browser, temporary = sys.argv[1:]
 requested = {"goog:chromeOptions": {"binary": browser}}
 failed = FailedStart(mark=1, requested=requested, launch=Launch((driver, "--port=1")))
 trial = Trial.of_failed_start(failed)
-threading.Thread(target=trial.succeeds, args=(600,), daemon=True).start()
-while not any("sleep" in str(p) for p in processes_of(Path(temporary))):
-    time.sleep(0.05)
+
+def wait():
+    while not any("sleep" in str(p) for p in processes_of(Path(temporary))):
+        time.sleep(0.05)
+
+def interrupt():
+    wait()
+    os.kill(os.getpid(), signal.SIGINT)
+
 """
 
 
@@ -467,12 +508,14 @@ class OldGrid:
         sessions: The capabilities of those that hold a slot, by their number.
         start_s: Seconds a session takes to be started.
         status: The HTTP status its `/status` is answered with.
+        nodes: What it says of its nodes, None for the truth.
     """
 
     def __init__(self) -> None:
         self.sessions: dict[str, dict[str, Any]] = {}
         self.start_s = 0.0
         self.status = 200
+        self.nodes: object = None
         grid = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -483,7 +526,7 @@ class OldGrid:
                 ]
                 free = {"session": None, "stereotype": {"browserName": "chrome"}}
                 nodes = [{"availability": "UP", "slots": [*slots, free]}]
-                self._answer({"ready": True, "nodes": nodes}, grid.status)
+                self._answer({"ready": True, "nodes": grid.nodes or nodes}, grid.status)
 
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
@@ -571,6 +614,15 @@ class TestOldGrid:
         assert trial.is_ready() == (True, "")
         grid.status = 503
         assert trial.is_ready()[0] is False
+
+    @pytest.mark.parametrize("nodes", [[None], ["up"], [{"availability": "UP", "slots": 3}]])
+    def test_one_that_cannot_be_understood_is_not_ready(
+        self, nodes: object, old_grid: tuple[OldGrid, Trial]
+    ) -> None:
+        grid, trial = old_grid
+        grid.nodes = nodes
+        assert trial.is_ready()[0] is False
+        assert trial.succeeds(AMPLE_S) == (True, "")
 
 
 # Behind a real Grid

@@ -26,6 +26,8 @@ from pytest_resilience.report.html import render
 from pytest_resilience.report.summary import SessionInfo, Summary
 from pytest_resilience.report.terminal import CIRCUITS, SHOWN, summary_lines
 from pytest_resilience.report.timeline import LANES, SLOTS, WIDTH, states
+from tests.docs.pages import DOCS, table
+from tests.docs.test_reference import misfits
 
 Make = Callable[..., Any]
 GRID = "http://grid:4444"
@@ -467,6 +469,15 @@ def test_a_farm_of_circuits_stays_small(circuit: Make, transition: Make, blocked
     assert all(len(card["names"]) <= NAMES for card in cards)
     assert len(render(summary).encode()) < 1_500_000
     assert sum(len(text) for text in texts(summary)) < 100_000
+
+
+def test_circuits_fit_their_schema_and_its_page(summary: Summary) -> None:
+    """What is written of circuits is what the schema promises, and the page lists the same."""
+    schema = json.loads((DOCS / "reference" / "summary.schema.json").read_text(encoding="utf-8"))
+    assert list(misfits(to_json(summary), schema, "summary")) == []
+    promised = schema["properties"]["circuits"]["items"]["required"]
+    fields = [row["field"] for row in table(DOCS / "reference" / "formats.md", "field")]
+    assert fields == promised == list(summary.circuits[0])
 
 
 def test_a_file_keeps_all_of_it(summary: Summary) -> None:
