@@ -75,18 +75,22 @@ def relaunch_without_gpu(applied: Applied) -> None:
     driver, original = session.driver, session.requested
     if driver is None or original is None:
         raise FaultError("it is not known how this session was requested, nor so how to again.")
-    session.requested = without_graphics(original)
+    changed = without_graphics(original)
 
     def relaunch_as_before() -> None:
         current = registry.session_of(driver)
         # Also one that recovery has started meanwhile was requested like this.
-        if current is not None and current.requested == session.requested:
+        if current is not None and current.requested == changed:
             current.requested = original
             if not current.closed and registry.rebirth(current) is None:
                 raise FaultError("the browser could not be started anew.")
 
     applied.when_undone(relaunch_as_before)
-    reborn = registry.rebirth(session)
+    session.requested = changed
+    try:
+        reborn = registry.rebirth(session)
+    finally:
+        session.requested = original
     if reborn is None:
         raise FaultError(f"{applied.name}: the browser could not be started anew.")
     applied.prove(session=reborn.session_id, webgl=_draws(reborn))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,9 @@ class Talk:
 
     def close(self) -> None:
         """Hang up."""
+        with contextlib.suppress(Exception):
+            # Closing alone would not wake who listens, and so would not reach the browser.
+            self._socket.sock.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(Exception):
             self._socket.shutdown()
         self._end()

@@ -165,9 +165,10 @@ class FaultKit:
             FaultError: There is no such fault, or nothing to see of it.
         """
         __tracebackhide__ = True
-        platform = self.platform
-        seen = {bool(f.platforms & platform): f.simulation for f in CATALOGUE if f.name == name}
-        simulation = seen.get(True) or seen.get(False)
+        known = [f for f in CATALOGUE if f.name == name and f.simulation is not None]
+        # Its own browser's words where it has some, else any browser's.
+        known.sort(key=lambda fault: not fault.platforms & self.platform)
+        simulation = known[0].simulation if known else None
         if simulation is None:
             possible = ", ".join(dict.fromkeys(f.name for f in CATALOGUE if f.simulation))
             raise FaultError(f"{name} cannot be simulated; what can: {possible}.")

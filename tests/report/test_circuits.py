@@ -24,8 +24,8 @@ from pytest_resilience.report.circuits import blocked_groups, circuits
 from pytest_resilience.report.exchange import from_json, to_json
 from pytest_resilience.report.html import render
 from pytest_resilience.report.summary import SessionInfo, Summary
-from pytest_resilience.report.terminal import CIRCUITS, SHOWN, summary_lines
-from pytest_resilience.report.timeline import LANES, SLOTS, WIDTH, states
+from pytest_resilience.report.terminal import summary_lines
+from pytest_resilience.report.timeline import LANES
 from tests.docs.pages import DOCS, table
 from tests.docs.test_reference import misfits
 
@@ -214,108 +214,6 @@ class TestGroups:
         assert (summary.attempts, summary.error_groups()) == (0, [])
 
 
-class TestTerminal:
-    """The lines at the end of a run."""
-
-    def test_nothing_is_said_if_no_circuit_ever_moved(self, circuit: Make) -> None:
-        """Circuits that were closed all the time are no news, and no incident."""
-        calm = session(circuit(state="closed", opened=0))
-        assert texts(calm) == ["verdicts: 0 passed, 0 recovered, 0 failed"]
-        assert not calm.had_incident
-
-    def test_openings_waits_and_moves_are_one_line(self, circuit: Make) -> None:
-        """Which circuits opened, how long was waited, how many tests were moved."""
-        summary = session(circuit(kind="endpoint", name=GRID, state="closed"))
-        summary.circuit_waited_s, summary.moved = 21.4, 14
-        said = f"circuits: endpoint {GRID} open 2 times, waited 21.4 s, 14 tests put behind others"
-        assert said in texts(summary)
-        assert summary.had_incident
-
-    @pytest.mark.parametrize("field", ["circuit_waited_s", "moved"])
-    def test_a_wait_alone_is_an_incident(self, field: str) -> None:
-        """Without circuits, as on the controller of workers, the cost is still told."""
-        summary = session()
-        setattr(summary, field, 1)
-        assert len(texts(summary, verbosity=-1)) == 1
-        assert texts(summary)[-1].startswith("circuits: ")
-
-    def test_many_circuits_are_cut_short(self, circuit: Make) -> None:
-        """A farm of grids makes no endless line."""
-        summary = session(*(circuit(name=f"b{n}") for n in range(CIRCUITS + 3)))
-        (line,) = [text for text in texts(summary) if text.startswith("circuits:")]
-        assert line.count("open 2 times") == CIRCUITS
-        assert line.endswith("3 more (see report)")
-
-    def test_a_group_is_cut_short_unless_asked(self, blocked: Make) -> None:
-        """Of many blocked tests the first are named, with -v all; each stands on its line."""
-        summary = session(tests=[blocked(f"a.py::test_{n:03}") for n in range(SHOWN + 5)])
-        lines = texts(summary)
-        named = [line for line in lines if line.startswith("  a.py::")]
-        assert named == [f"  a.py::test_{n:03}" for n in range(SHOWN)]
-        assert "  ... and 5 more (-v names all)" in lines
-        assert sum(line.startswith("BLOCKED") for line in lines) == 1
-        assert sum(line.startswith("  a.py::") for line in texts(summary, 1)) == SHOWN + 5
-
-    def test_many_groups_are_cut_short(self, blocked: Make) -> None:
-        """If each test was blocked for a reason of its own, the first are told."""
-        tests = [blocked(f"t{n}", reason=f"reason {n}") for n in range(SHOWN + 4)]
-        lines = texts(session(tests=tests))
-        assert sum(line.startswith("BLOCKED 1 test - ") for line in lines) == SHOWN
-        assert "... and 4 more blocked for other reasons (see report)" in lines
-
-
-class TestStates:
-    """The picture of a circuit."""
-
-    def drawn(self, told: dict[str, Any], span_s: float = 10.0) -> list[tuple[str, float, float]]:
-        (read,) = circuits(session(told))
-        return [(span.kind, span.x, span.width) for span in states(read, span_s)]
-
-    def test_it_is_to_scale(self, circuit: Make, transition: Make) -> None:
-        """States follow each other where they changed, from the start to the end."""
-        moves = [
-            transition(2.0, "closed", "open"),
-            transition(6.0, "open", "half-open"),
-            transition(7.0, "half-open", "closed"),
-        ]
-        unit = WIDTH / SLOTS
-        assert self.drawn(circuit(transitions=moves)) == [
-            ("closed", 0.0, 200.0),
-            ("open", 200.0, 400.0 + unit),
-            ("half-open", 600.0 + unit, 100.0),
-            ("closed", 700.0 + unit, 300.0 - unit),
-        ]
-
-    def test_titles_tell_the_exact_times(self, circuit: Make, transition: Make) -> None:
-        """The picture is coarse, its titles are not."""
-        moves = [transition(2.0011, "closed", "open"), transition(3.4567, "open", "closed")]
-        (read,) = circuits(session(circuit(transitions=moves)))
-        titles = [span.title for span in states(read, 1000.0)]
-        assert titles == [
-            "closed, 0 s to 2.0 s",
-            "open, 2.0 s to 3.5 s",
-            "closed, 3.5 s to 16 min 40 s",
-        ]
-
-    def test_a_short_outage_is_seen(self, circuit: Make, transition: Make) -> None:
-        """One opening of a millisecond in an hour is in the picture, and so is one at the end."""
-        moves = [
-            transition(1800.0, "closed", "open"),
-            transition(1800.001, "open", "closed"),
-            transition(3600.0, "closed", "open"),
-        ]
-        kinds = [kind for kind, _, _ in self.drawn(circuit(transitions=moves), 3600.0)]
-        assert kinds == ["closed", "open", "closed", "open"]
-
-    def test_without_changes_it_is_as_it_ended(self, circuit: Make) -> None:
-        """A circuit that was isolated from the start is so all the time."""
-        assert self.drawn(circuit(state="isolated")) == [("isolated", 0.0, float(WIDTH))]
-
-    def test_no_time_no_picture(self, circuit: Make) -> None:
-        """Where nothing is known of times there is nothing to draw."""
-        assert self.drawn(circuit(), span_s=0.0) == []
-
-
 class TestPage:
     """The circuits in the HTML report."""
 
@@ -420,29 +318,6 @@ def test_whatever_the_circuits_hold_it_can_be_told(
     grouped = [test.nodeid for group in blocked_groups(summary) for test in group.tests]
     assert sorted(grouped) == sorted(test.nodeid for test in tests)
     json.dumps(to_json(summary)["details"], allow_nan=False)
-
-
-@given(
-    st.lists(st.tuples(st.floats(0, 100), STATES, STATES), max_size=20), st.floats(0, 100), STATES
-)
-def test_states_fill_the_picture_and_no_more(
-    changes: list[tuple[float, str, str]], more_s: float, state: str
-) -> None:
-    """Spans are in order, without gaps, from edge to edge, and bounded in number."""
-    moves = [{"at_s": at, "from_state": was, "to_state": now} for at, was, now in changes]
-    (read,) = circuits(session({"name": "c", "state": state, "transitions": moves}))
-    span_s = max((at for at, _, _ in changes), default=0.0) + more_s
-    spans = states(read, span_s)
-    assert bool(spans) == (span_s > 0)
-    assert len(spans) <= min(SLOTS, len(changes) + 1)
-    edge = 0.0
-    for span in spans:
-        assert span.x == pytest.approx(edge, abs=0.11)
-        edge = span.x + span.width
-    if spans:
-        assert edge == pytest.approx(WIDTH, abs=0.11)
-    if read.moves and span_s > 0 and any(move.to_state == "isolated" for move in read.moves):
-        assert any(span.kind == "isolated" for span in spans)
 
 
 def test_a_farm_of_circuits_stays_small(circuit: Make, transition: Make, blocked: Make) -> None:

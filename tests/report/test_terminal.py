@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.report.summary import SessionInfo, Summary
-from pytest_resilience.report.terminal import SHOWN, summary_lines
+from pytest_resilience.report.terminal import CIRCUITS, SHOWN, summary_lines
 
 
 def texts(summary: Summary, verbosity: int = 0) -> list[str]:
@@ -95,3 +96,59 @@ def test_hostile_text_stays_on_its_line(died: Callable[..., Attempt]) -> None:
     test = TestResult("t[\x1b[31m\n]", "recovered", attempts=[attempt])
     for line in texts(Summary(SessionInfo(), [test], warnings=["w\x1b[1m\nx"])):
         assert line.isprintable()
+
+
+def test_nothing_is_said_if_no_circuit_ever_moved(circuit: Callable[..., Any]) -> None:
+    """Circuits that were closed all the time are no news, and no incident."""
+    calm = Summary(SessionInfo(), circuits=[circuit(state="closed", opened=0)])
+    assert texts(calm) == ["verdicts: 0 passed, 0 recovered, 0 failed"]
+    assert not calm.had_incident
+
+
+def test_openings_waits_and_moves_are_one_line(circuit: Callable[..., Any]) -> None:
+    """Which circuits opened, how long was waited, how many tests were moved."""
+    summary = Summary(
+        SessionInfo(), circuits=[circuit(kind="endpoint", name="http://grid:4444", state="closed")]
+    )
+    summary.circuit_waited_s, summary.moved = 21.4, 14
+    assert (
+        "circuits: endpoint http://grid:4444 open 2 times, waited 21.4 s, "
+        "14 tests put behind others"
+    ) in texts(summary)
+    assert summary.had_incident
+
+
+@pytest.mark.parametrize("field", ["circuit_waited_s", "moved"])
+def test_a_wait_alone_is_an_incident(field: str) -> None:
+    """Without circuits, as on the controller of workers, the cost is still told."""
+    summary = Summary(SessionInfo())
+    setattr(summary, field, 1)
+    assert len(texts(summary, verbosity=-1)) == 1
+    assert texts(summary)[-1].startswith("circuits: ")
+
+
+def test_many_circuits_are_cut_short(circuit: Callable[..., Any]) -> None:
+    """A farm of grids makes no endless line."""
+    summary = Summary(SessionInfo(), circuits=[circuit(name=f"b{n}") for n in range(CIRCUITS + 3)])
+    (line,) = [text for text in texts(summary) if text.startswith("circuits:")]
+    assert line.count("open 2 times") == CIRCUITS
+    assert line.endswith("3 more (see report)")
+
+
+def test_a_group_is_cut_short_unless_asked(blocked: Callable[..., TestResult]) -> None:
+    """Of many blocked tests the first are named, with -v all; each stands on its line."""
+    summary = Summary(SessionInfo(), [blocked(f"a.py::test_{n:03}") for n in range(SHOWN + 5)])
+    lines = texts(summary)
+    named = [line for line in lines if line.startswith("  a.py::")]
+    assert named == [f"  a.py::test_{n:03}" for n in range(SHOWN)]
+    assert "  ... and 5 more (-v names all)" in lines
+    assert sum(line.startswith("BLOCKED") for line in lines) == 1
+    assert sum(line.startswith("  a.py::") for line in texts(summary, 1)) == SHOWN + 5
+
+
+def test_many_groups_are_cut_short(blocked: Callable[..., TestResult]) -> None:
+    """If each test was blocked for a reason of its own, the first are told."""
+    tests = [blocked(f"t{n}", reason=f"reason {n}") for n in range(SHOWN + 4)]
+    lines = texts(Summary(SessionInfo(), tests))
+    assert sum(line.startswith("BLOCKED 1 test - ") for line in lines) == SHOWN
+    assert "... and 4 more blocked for other reasons (see report)" in lines

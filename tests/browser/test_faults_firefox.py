@@ -1,0 +1,193 @@
+"""Faults in a real Firefox: by WebDriver BiDi, by signals, and in the way to its driver."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import urllib3
+from selenium import webdriver
+from selenium.common.exceptions import TimeoutException, WebDriverException
+
+from pytest_resilience.browser.faults import Applied
+from pytest_resilience.core.evidence import ALIVE, GONE, LIFELESS, STOPPED
+from pytest_resilience.core.injection import Platform
+from tests.browser.playground import Playground, playground, start_firefox
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Playground]:
+    with playground(start_firefox) as ground:
+        yield ground
+
+
+@pytest.fixture
+def ground(shared: Playground) -> Iterator[Playground]:
+    """A browser at the home page; whatever a test leaves in force is undone."""
+    shared.prepare()
+    yield shared
+    shared.kit.undo_all()
+
+
+def states(applied: Applied) -> set[str]:
+    return set(applied.evidence()["states"].values())
+
+
+class TestNetwork:
+    """What happens between the page and the application."""
+
+    def test_offline_neither_scripts_nor_documents_get_anything(self, ground: Playground) -> None:
+        applied = ground.apply("go_offline")
+        assert ground.fetch()[0] == 0
+        with pytest.raises(WebDriverException, match="e=netOffline"):
+            ground.driver.get(ground.url)
+        applied.undo()
+        ground.driver.get(ground.url)
+        assert ground.fetch()[0] == 200
+
+    def test_one_request_of_a_script_is_answered_with_503(self, ground: Playground) -> None:
+        applied = ground.apply("answer_503_once")
+        assert [ground.fetch()[0] for _ in range(3)] == [503, 200, 200]
+        assert applied.evidence()["urls"] == [f"{ground.url}/api"]
+
+    def test_every_request_of_a_script_is_answered_with_500_and_documents_are_not(
+        self, ground: Playground
+    ) -> None:
+        applied = ground.apply("answer_500")
+        status, text = ground.fetch()
+        assert (status, "pytest-resilience" in text) == (500, True)
+        ground.driver.get(f"{ground.url}/basket")
+        assert ground.driver.title == "Shop"
+        applied.undo()
+        assert applied.evidence()["left"] == []
+        assert ground.fetch()[0] == 200
+
+    def test_every_request_is_reset(self, ground: Playground) -> None:
+        applied = ground.apply("reset_requests")
+        assert ground.fetch()[0] == 0
+        with pytest.raises(WebDriverException, match="e=netReset"):
+            ground.driver.get(ground.url)
+        applied.undo()
+        ground.driver.get(ground.url)
+        assert ground.fetch()[0] == 200
+
+    def test_a_held_page_does_not_load_and_does_when_it_is_undone(
+        self, ground: Playground
+    ) -> None:
+        applied = ground.apply("stall_page_load")
+        ground.driver.set_page_load_timeout(0.5)
+        with pytest.raises(TimeoutException):
+            ground.driver.get(f"{ground.url}/basket")
+        assert applied.evidence()["requests"] >= 1
+        ground.driver.set_page_load_timeout(60)
+        timer = threading.Timer(0.5, applied.undo)
+        timer.start()
+        ground.driver.get(f"{ground.url}/till")
+        timer.join()
+        assert ground.driver.current_url == f"{ground.url}/till"
+
+
+class TestConnection:
+    """The way from selenium to the driver."""
+
+    def test_one_command_is_reset_and_a_question_is_asked_again(self, ground: Playground) -> None:
+        applied = ground.apply("reset_one_command")
+        with pytest.raises(urllib3.exceptions.ProtocolError, match="reset by peer"):
+            ground.driver.get(ground.url)
+        assert applied.evidence()["reset"] == 1
+        ground.driver.get(ground.url)
+        applied = ground.apply("reset_one_command")
+        assert ground.driver.title == "Shop"
+        assert applied.evidence()["reset"] == 1
+
+    def test_a_command_under_way_is_reset(self, ground: Playground) -> None:
+        thread = threading.Timer(0.5, lambda: ground.apply("reset_one_command", during=True))
+        thread.start()
+        with pytest.raises(urllib3.exceptions.ProtocolError, match="Connection aborted"):
+            ground.driver.execute_async_script("setTimeout(arguments[0], 1500)")
+        thread.join()
+        assert ground.driver.title == "Shop"
+
+
+class TestProcesses:
+    """Signals."""
+
+    def test_a_ballast_is_really_taken_from_the_machine(self, ground: Playground) -> None:
+        held = "return (window[Symbol.for('resilience')] || []).length"
+        applied = ground.apply("fill_heap")
+        assert applied.evidence()["held_mb"] == ground.driver.execute_script(held) == 200
+        assert applied.evidence()["grown_mb"] > 150
+        applied.undo()
+        assert ground.driver.execute_script(held) == 0
+
+    @pytest.mark.parametrize("name", ["freeze_browser", "freeze_driver"])
+    def test_what_is_stopped_goes_on_when_it_is_undone(self, ground: Playground, name: str) -> None:
+        applied = ground.apply(name)
+        assert states(applied) == {STOPPED}
+        applied.undo()
+        assert states(applied) == {ALIVE}
+        assert ground.driver.title == "Shop"
+
+    @pytest.mark.parametrize("name", ["pause_renderer", "pause_driver"])
+    def test_what_is_paused_goes_on_by_itself(self, ground: Playground, name: str) -> None:
+        begun = time.monotonic()
+        applied = ground.apply(name)
+        assert STOPPED in states(applied)
+        assert ground.driver.execute_script("return 1") == 1
+        assert time.monotonic() - begun > 1.9
+        assert states(applied) <= {ALIVE, GONE}
+
+    def test_the_browser_ends_with_its_content_processes(self, ground: Playground) -> None:
+        evidence = ground.apply("kill_content_process").evidence()
+        assert set(evidence["states"].values()) <= LIFELESS
+        assert evidence["browser"] in LIFELESS
+        with pytest.raises(WebDriverException):
+            ground.driver.get(ground.url)
+
+    def test_behind_an_endpoint_the_way_to_a_browser_is_the_same(self, ground: Playground) -> None:
+        """A remote driver gets what needs no process; and a script that computes without end."""
+        ground.session.remote = True
+        driver_process, ground.session.driver_process = ground.session.driver_process, None
+        try:
+            assert ground.kit.platform is Platform.GRID_FIREFOX
+            applied = ground.apply("answer_500")
+            assert ground.fetch()[0] == 500
+            applied.undo()
+            begun = time.monotonic()
+            ground.apply("occupy_page")
+            assert ground.driver.execute_script("return 1") == 1
+            assert time.monotonic() - begun > 1.5
+            stalled = ground.apply("stall_script")
+            assert stalled.evidence()["left"] == ["the script computes until the session is ended"]
+        finally:
+            ground.session.remote = False
+            ground.session.driver_process = driver_process
+        body = {"script": "return 1", "args": []}
+        path = f"/session/{ground.session.session_id}/execute/sync"
+        asked = ground.session.wire.ask("POST", path, limit_s=1.0, body=body)
+        assert asked.answer == "silent"
+        # Nobody but its end frees it.
+        ground.registry.discard(ground.session)
+
+    def test_the_browser_is_killed(self, ground: Playground) -> None:
+        applied = ground.apply("kill_browser")
+        assert states(applied) <= LIFELESS
+        with pytest.raises(WebDriverException, match="marionette"):
+            ground.driver.get(ground.url)
+
+
+def test_a_fox_that_speaks_no_bidi_is_not_asked_to(ground: Playground) -> None:
+    """The refusal says how to start one that does."""
+    from pytest_resilience.browser.faults import FaultError
+
+    offered = ground.session.capabilities.pop("webSocketUrl")
+    try:
+        with pytest.raises(FaultError, match="enable_bidi = True"):
+            ground.apply("go_offline")
+    finally:
+        ground.session.capabilities["webSocketUrl"] = offered
+    assert isinstance(ground.driver, webdriver.Firefox)
