@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from benchmarks.machine import described
 from benchmarks.outage_world import (
+    LONGEST_PAUSE_S,
     Doing,
     Holding,
     Plan,
@@ -46,13 +47,24 @@ class Design:
 
     Attributes:
         status_tells: Whether the grid's status says that it is down, or that all is well.
+        longest_s: Longest time after which the circuit is tried.
         bars: Whether the bars are for it.
     """
 
     name: str
     one_test: Callable[[Run, CircuitBreaker], Doing]
     status_tells: bool = True
+    longest_s: float = Settings().circuit_recovery_timeout
     bars: bool = False
+
+    def config(self) -> CircuitConfig:
+        """Return the parameters of the circuit: those of a run, but for the longest time."""
+        settings = Settings()
+        return CircuitConfig(
+            failure_threshold=settings.circuit_threshold,
+            recovery_timeout=self.longest_s,
+            half_open_after=settings.circuit_half_open_after,
+        )
 
 
 DESIGNS = (
@@ -60,18 +72,14 @@ DESIGNS = (
     Design("fail fast", failing_fast),
     Design("hold", Holding(PATIENT_S), bars=True),
     Design("hold, status lies", Holding(PATIENT_S), status_tells=False, bars=True),
+    Design(
+        f"  tried each {LONGEST_PAUSE_S:g} s",
+        Holding(PATIENT_S),
+        status_tells=False,
+        longest_s=LONGEST_PAUSE_S,
+    ),
     Design(f"hold, {Settings().max_wait:g} s at most", Holding(Settings().max_wait)),
 )
-
-
-def config() -> CircuitConfig:
-    """Return the parameters that circuits of a run have by default."""
-    settings = Settings()
-    return CircuitConfig(
-        failure_threshold=settings.circuit_threshold,
-        recovery_timeout=settings.circuit_recovery_timeout,
-        half_open_after=settings.circuit_half_open_after,
-    )
 
 
 def outcomes(design: Design, dead_s: float, replicates: int) -> list[Told]:
@@ -80,7 +88,7 @@ def outcomes(design: Design, dead_s: float, replicates: int) -> list[Told]:
         played(
             Plan(dead_s=dead_s, status_tells=design.status_tells, seed=SEED + number),
             design.one_test,
-            config(),
+            design.config(),
         )
         for number in range(replicates)
     ]

@@ -105,12 +105,17 @@ class Told:
 
 
 class Run:
-    """A run under way: the tests that are left, the grid, and what is known of both."""
+    """A run under way: the tests that are left, the grid, and what is known of both.
+
+    Attributes:
+        waited: Seconds that a worker has waited for its circuit in vain.
+    """
 
     def __init__(self, plan: Plan, config: CircuitConfig) -> None:
         self.plan = plan
         self.simulation = Simulation()
         self.told = Told(executions=[0] * plan.tests)
+        self.waited: dict[CircuitBreaker, float] = {}
         self._chance = random.Random(plan.seed)
         self._left = deque(range(plan.tests))
         self._dead_from = plan.dead_from_s + self._chance.uniform(0, plan.test_s)
@@ -203,7 +208,7 @@ class Holding:
     """Run a test; while the circuit refuses it, wait and probe.
 
     Attributes:
-        max_wait_s: Seconds a worker waits for one outage.
+        max_wait_s: Seconds a worker waits for one outage, in all; then its tests are lost.
     """
 
     max_wait_s: float
@@ -232,10 +237,12 @@ class Holding:
 
     def _hold(self, run: Run, circuit: CircuitBreaker) -> Doing:
         """Wait until the circuit has closed; False if that takes too long."""
-        clock = run.simulation
-        deadline, pause_s = clock.now + self.max_wait_s, FIRST_PAUSE_S
+        clock, begun = run.simulation, run.simulation.now
+        waited_s, pause_s = run.waited.pop(circuit, 0.0), FIRST_PAUSE_S
+        deadline = begun + self.max_wait_s - waited_s
         while circuit.get_state() is not CircuitState.CLOSED:
             if clock.now >= deadline:
+                run.waited[circuit] = waited_s + clock.now - begun
                 return False
             end = min(clock.now + pause_s, deadline)
             while clock.now < end and circuit.get_state() is not CircuitState.CLOSED:

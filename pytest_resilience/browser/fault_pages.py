@@ -35,6 +35,9 @@ _LIFE_LIMIT_S = 1.0
 #: Seconds a page gets to be free again.
 _BACK_LIMIT_S = 2.0
 
+#: Milliseconds after which a script begins what would keep it from answering.
+_SOON_MS = 200
+
 _BUSY = "(() => {const t = performance.now(); let n = 0; for (let i = 0; i < 1e7; i++) n += i % 7;"
 _BUSY += " return performance.now() - t})()"
 # Only pages that were written to are really taken from the system.
@@ -77,29 +80,29 @@ def fill_heap(applied: Applied) -> None:
 
 def stall_script(applied: Applied) -> None:
     """Let a script of the page compute without end."""
-    endless = "setTimeout(() => {for (;;);}, 0)"
     if applied.platform not in DEVTOOLS:
         applied.leaves("the script computes until the session is ended")
-        _script(applied.session, endless, _SCRIPT_LIMIT_S)
+        _script(applied.session, _soon("for (;;);"), _SCRIPT_LIMIT_S)
+        if not until(lambda: not _runs_scripts(applied.session), within_s=CRASH_LIMIT_S):
+            raise FaultError(f"{applied.name}: the page still answers.")
+        applied.prove(answers=False)
         return
     pages = impose(applied, [], [("Runtime.terminateExecution", {})])
     page = pages.current()
-    pages.evaluate(page, f"void {endless}")
-    if not until(lambda: not _answers(pages, page), within_s=CRASH_LIMIT_S):
-        raise FaultError(f"{applied.name}: the page still answers.")
-    applied.prove(answers=False)
+    pages.evaluate(page, f"void {_soon('for (;;);')}")
+    _prove_silence(applied, pages, page)
 
 
 def occupy_page(applied: Applied) -> None:
     """Let a script of the page compute for a while."""
     millis = round((applied.fault.lasts_s or 0.0) * 1000)
-    occupied = f"{{const end = Date.now() + {millis}; while (Date.now() < end);}}"
+    occupied = _soon(f"const end = Date.now() + {millis}; while (Date.now() < end);")
     applied.prove(seconds=applied.fault.lasts_s)
     if applied.platform not in DEVTOOLS:
-        _script(applied.session, f"setTimeout(() => {occupied}, 0)", _SCRIPT_LIMIT_S)
+        _script(applied.session, occupied, _SCRIPT_LIMIT_S)
         return
     with contextlib.closing(Pages(applied.session)) as pages:
-        pages.evaluate(pages.current(), f"void setTimeout(() => {occupied}, 0)")
+        pages.evaluate(pages.current(), f"void {occupied}")
 
 
 def crash_tab(applied: Applied) -> None:
@@ -123,9 +126,7 @@ def open_hang_page(applied: Applied) -> None:
     with contextlib.closing(Pages(applied.session)) as pages:
         page = pages.current()
         _open(pages, page, "chrome://hang")
-        if not until(lambda: not _answers(pages, page), within_s=CRASH_LIMIT_S):
-            raise FaultError(f"{applied.name}: the page still answers.")
-        applied.prove(answers=False)
+        _prove_silence(applied, pages, page)
 
 
 def crash_browser(applied: Applied) -> None:
@@ -163,6 +164,17 @@ def _open(pages: Pages, page: str, url: str) -> None:
     pages.talk.tell("Page.navigate", {"url": url}, sessionId=page)
 
 
+def _soon(script: str) -> str:
+    """Return a script that runs another one once its own answer is on the way."""
+    return f"setTimeout(() => {{{script}}}, {_SOON_MS})"
+
+
+def _prove_silence(applied: Applied, pages: Pages, page: str) -> None:
+    if not until(lambda: not _answers(pages, page), within_s=CRASH_LIMIT_S):
+        raise FaultError(f"{applied.name}: the page still answers.")
+    applied.prove(answers=False)
+
+
 def _answers(pages: Pages, page: str) -> bool:
     try:
         pages.evaluate(page, "1", _LIFE_LIMIT_S)
@@ -187,6 +199,12 @@ def _script(session: DriverSession, script: str, limit_s: float) -> Any:
     if not reply.good:
         raise FaultError(f"the page runs no script: {reply.detail or reply.answer}")
     return reply.value
+
+
+def _runs_scripts(session: DriverSession) -> bool:
+    body = {"script": "return 1", "args": []}
+    path = f"/session/{session.session_id}/execute/sync"
+    return session.wire.ask("POST", path, limit_s=_LIFE_LIMIT_S, body=body).good
 
 
 def _resident(session: DriverSession) -> int:

@@ -88,6 +88,7 @@ class CircuitLog:
         waited: Returns the seconds that were waited for a circuit.
         total_waited: Returns those for all of them.
         moved: Returns how many tests were put behind others.
+        agreement: Returns how often the recovery chosen was the best in hindsight.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class CircuitLog:
         self.waited: Callable[[CircuitBreaker], float] = _none
         self.total_waited: Callable[[], float] = float
         self.moved: Callable[[], int] = int
+        self.agreement: Callable[[], tuple[int, int]] = lambda: (0, 0)
         registry.add_listener(self._heard)
 
     def told(self) -> dict[str, Any]:
@@ -110,6 +112,7 @@ class CircuitLog:
             "circuits": [self._of(breaker) for breaker in self.registry.circuits()],
             "waited_s": self.total_waited(),
             "moved": self.moved(),
+            "agreement": dict(zip(("best", "cases"), self.agreement(), strict=True)),
         }
 
     def _of(self, breaker: CircuitBreaker) -> dict[str, Any]:

@@ -208,6 +208,7 @@ def _running_half(
         memory=remembering(settings.db, settings.timeout_rule),
         passed=lambda: recorder.passes,
     )
+    log.agreement = engine.chooser.agreement
     desk = FailureDesk(
         engine, keeper, environment, commands, gate.circuits, guard=faults, worker=worker
     )

@@ -218,6 +218,7 @@ class SessionReport:
             circuits=circuits.get("circuits", []),
             circuit_waited_s=circuits.get("waited_s", 0.0),
             moved=circuits.get("moved", 0),
+            agreement=circuits.get("agreement", {}),
             session=info,
             tests=self._results,
             recoveries=[record for result in self._results for record in recoveries(result)],

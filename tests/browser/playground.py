@@ -99,7 +99,7 @@ class Playground:
 
     def _is_well(self) -> bool:
         session = self.session
-        if session.closed or session.first_failure is not None:
+        if session.closed:
             return False
         body = {"script": "return 1", "args": []}
         path = f"/session/{session.session_id}/execute/sync"

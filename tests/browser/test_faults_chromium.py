@@ -108,9 +108,7 @@ class TestNetwork:
         ground.driver.get(ground.url)
         assert ground.fetch()[0] == 200
 
-    def test_a_held_page_does_not_load_and_does_when_it_is_undone(
-        self, ground: Playground
-    ) -> None:
+    def test_a_held_page_does_not_load_and_does_when_it_is_undone(self, ground: Playground) -> None:
         applied = ground.apply("stall_page_load")
         ground.driver.set_page_load_timeout(0.5)
         with pytest.raises(TimeoutException):
@@ -246,9 +244,7 @@ class TestGraphics:
 class TestConnection:
     """The way from selenium to the driver."""
 
-    def test_a_cut_connection_refuses_commands_until_it_is_mended(
-        self, ground: Playground
-    ) -> None:
+    def test_a_cut_connection_refuses_commands_until_it_is_mended(self, ground: Playground) -> None:
         applied = ground.apply("cut_driver_connection")
         with pytest.raises(urllib3.exceptions.NewConnectionError, match="Connection refused"):
             ground.driver.get(ground.url)
@@ -354,4 +350,3 @@ class TestProcesses:
             ground.driver.get(ground.url)
         with pytest.raises(FaultError, match="does not run any more"):
             ground.apply(name)
-
