@@ -15,7 +15,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
-from pytest_resilience.browser.fault_applied import Applied, FaultError
+from pytest_resilience.browser.fault_applied import Applied
 from pytest_resilience.browser.fault_devtools import Command, impose
 from pytest_resilience.browser.fault_talk import Message, Talk, bidi_address, deaf
 from pytest_resilience.core.injection import FOXES
@@ -257,11 +257,8 @@ class _Fox:
 
     def _let_go(self) -> None:
         for request in self._held:
-            # Its page may have been left meanwhile.
-            with contextlib.suppress(FaultError):
-                self._talk.call(
-                    "network.continueRequest", {"request": request}, limit_s=_BACK_LIMIT_S
-                )
+            # Its page may have been left meanwhile: whether it goes on is nobody's matter.
+            self._talk.tell("network.continueRequest", {"request": request})
 
 
 _ASKED = "network.beforeRequestSent"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,6 @@ _LIFE_LIMIT_S = 1.0
 #: Seconds a page gets to be free again.
 _BACK_LIMIT_S = 2.0
 
-#: Milliseconds after which a script begins what would keep it from answering.
-_SOON_MS = 200
 
 _BUSY = "(() => {const t = performance.now(); let n = 0; for (let i = 0; i < 1e7; i++) n += i % 7;"
 _BUSY += " return performance.now() - t})()"
@@ -80,29 +79,30 @@ def fill_heap(applied: Applied) -> None:
 
 def stall_script(applied: Applied) -> None:
     """Let a script of the page compute without end."""
+    endless = "for (;;);"
     if applied.platform not in DEVTOOLS:
         applied.leaves("the script computes until the session is ended")
-        _script(applied.session, _soon("for (;;);"), _SCRIPT_LIMIT_S)
+        _script_soon(applied.session, endless)
         if not until(lambda: not _runs_scripts(applied.session), within_s=CRASH_LIMIT_S):
             raise FaultError(f"{applied.name}: the page still answers.")
         applied.prove(answers=False)
         return
     pages = impose(applied, [], [("Runtime.terminateExecution", {})])
     page = pages.current()
-    pages.evaluate(page, f"void {_soon('for (;;);')}")
+    pages.evaluate(page, f"void setTimeout(() => {{{endless}}}, 0)")
     _prove_silence(applied, pages, page)
 
 
 def occupy_page(applied: Applied) -> None:
     """Let a script of the page compute for a while."""
     millis = round((applied.fault.lasts_s or 0.0) * 1000)
-    occupied = _soon(f"const end = Date.now() + {millis}; while (Date.now() < end);")
+    occupied = f"const end = Date.now() + {millis}; while (Date.now() < end);"
     applied.prove(seconds=applied.fault.lasts_s)
     if applied.platform not in DEVTOOLS:
-        _script(applied.session, occupied, _SCRIPT_LIMIT_S)
+        _script_soon(applied.session, occupied)
         return
     with contextlib.closing(Pages(applied.session)) as pages:
-        pages.evaluate(pages.current(), f"void {occupied}")
+        pages.evaluate(pages.current(), f"void setTimeout(() => {{{occupied}}}, 0)")
 
 
 def crash_tab(applied: Applied) -> None:
@@ -133,8 +133,9 @@ def crash_browser(applied: Applied) -> None:
     """Crash the browser."""
     with contextlib.closing(Pages(applied.session)) as pages:
         pages.talk.tell("Browser.crash")
-        if not pages.talk.ended.wait(CRASH_LIMIT_S):
-            raise FaultError(f"{applied.name}: the browser still keeps its connections.")
+        # A grid keeps a connection open that leads nowhere any more.
+        if not until(lambda: not _is_there(pages), within_s=CRASH_LIMIT_S):
+            raise FaultError(f"{applied.name}: the browser still answers.")
     applied.prove(crashed=True)
 
 
@@ -164,15 +165,18 @@ def _open(pages: Pages, page: str, url: str) -> None:
     pages.talk.tell("Page.navigate", {"url": url}, sessionId=page)
 
 
-def _soon(script: str) -> str:
-    """Return a script that runs another one once its own answer is on the way."""
-    return f"setTimeout(() => {{{script}}}, {_SOON_MS})"
-
-
 def _prove_silence(applied: Applied, pages: Pages, page: str) -> None:
     if not until(lambda: not _answers(pages, page), within_s=CRASH_LIMIT_S):
         raise FaultError(f"{applied.name}: the page still answers.")
     applied.prove(answers=False)
+
+
+def _is_there(pages: Pages) -> bool:
+    try:
+        pages.talk.call("Browser.getVersion", limit_s=_LIFE_LIMIT_S)
+    except FaultError:
+        return False
+    return True
 
 
 def _answers(pages: Pages, page: str) -> bool:
@@ -199,6 +203,13 @@ def _script(session: DriverSession, script: str, limit_s: float) -> Any:
     if not reply.good:
         raise FaultError(f"the page runs no script: {reply.detail or reply.answer}")
     return reply.value
+
+
+def _script_soon(session: DriverSession, script: str) -> None:
+    """Begin a script that computes for long, once the answer about it is on the way."""
+    soon_s = 0.2
+    _script(session, f"setTimeout(() => {{{script}}}, {soon_s * 1000:.0f})", _SCRIPT_LIMIT_S)
+    time.sleep(soon_s)
 
 
 def _runs_scripts(session: DriverSession) -> bool:

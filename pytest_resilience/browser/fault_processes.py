@@ -125,12 +125,14 @@ def pause_worker(applied: Applied) -> None:
 def exit_worker(applied: Applied) -> None:
     """End this process, a worker, without any clean-up."""
     _require_worker(applied)
+    _leave_no_orphans(applied)
     os._exit(_EXIT_STATUS)
 
 
 def kill_worker(applied: Applied) -> None:
     """Kill this process, a worker."""
     _require_worker(applied)
+    _leave_no_orphans(applied)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -140,6 +142,15 @@ def _require_worker(applied: Applied) -> None:
             f"{applied.name} needs tests that run in workers of pytest-xdist (-n); "
             "without them it would be the end of the whole run."
         )
+
+
+def _leave_no_orphans(applied: Applied) -> None:
+    """Let the browsers of this process be ended once it is no more; nobody else will."""
+    ours = [s for s in applied.registry.living() if s.driver_process and s.leads_group]
+    leaders = " ".join(str(session.driver_pid) for session in ours)
+    profiles = [s.profile_dir for s in ours if s.profile_dir and s.profile_is_ours]
+    if ours:
+        _await_our_end(_BURY, leaders, *profiles)
 
 
 def _driver(applied: Applied) -> ProcessId:
@@ -265,21 +276,9 @@ class _Waker:
         FaultError: It could not be started; then nothing must be stopped.
     """
 
-    _SCRIPT = 'if [ -n "$0" ]; then sleep "$0"; else read -r end; fi; kill -CONT "$@" 2>/dev/null'
-
     def __init__(self, pids: Iterable[int], *, after_s: float | None = None) -> None:
         limit = "" if after_s is None else f"{after_s:g}"
-        try:
-            self._child: subprocess.Popen[bytes] = subprocess.Popen(
-                ["/bin/sh", "-c", self._SCRIPT, limit, *map(str, pids)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                # What interrupts the tests must not interrupt this.
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise FaultError(f"no process can be stopped without /bin/sh: {error}") from error
+        self._child = _await_our_end(_WAKE, limit, *map(str, pids))
 
     def dismiss(self) -> None:
         """Do without it; may be called again."""
@@ -289,3 +288,22 @@ class _Waker:
             self._child.wait(STATE_LIMIT_S)
         if self._child.stdin is not None:
             self._child.stdin.close()
+
+
+_WAKE = 'if [ -n "$0" ]; then sleep "$0"; else read -r end; fi; kill -CONT "$@" 2>/dev/null'
+_BURY = 'read -r end; for leader in $0; do kill -KILL "-$leader"; done; sleep 1; rm -rf -- "$@"'
+
+
+def _await_our_end(script: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a shell whose standard input ends when this process does."""
+    try:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", script, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # What interrupts the tests must not interrupt this.
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise FaultError(f"this needs /bin/sh, which cannot be started: {error}") from error

@@ -18,8 +18,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-import websocket
-
 from pytest_resilience.browser import answers
 from pytest_resilience.browser.fault_applied import FaultError
 
@@ -52,6 +50,9 @@ class Talk:
 
     def __init__(self, url: str, headers: Mapping[str, str], hear: Hear) -> None:
         try:
+            # Selenium brings it, though its older versions did not.
+            import websocket
+
             self._socket: Any = websocket.create_connection(
                 url,
                 timeout=CALL_LIMIT_S,

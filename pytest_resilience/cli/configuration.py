@@ -66,10 +66,10 @@ class Configuration:
 
     def _with_table(self, text: str) -> str:
         """Return `text` with an empty table at its end if pytest's own file has none yet."""
-        if self.values or self.path.name not in _OWN or f"[{self.table[0]}]" in text:
+        head = rf"^[ \t]*\[[ \t]*{self.table[0]}[ \t]*\]"
+        if self.values or self.path.name not in _OWN or re.search(head, text, re.MULTILINE):
             return text
-        end = _end_of_line(text)
-        return f"{text}{end if text and not text.endswith(end) else ''}[{self.table[0]}]{end}"
+        return f"{_ended(text)}[{self.table[0]}]{_end_of_line(text)}"
 
     def _edited(self, text: str, values: Mapping[str, int | float]) -> str:
         if self.path.suffix == ".toml":
@@ -83,21 +83,28 @@ class Configuration:
             why = "it takes tomlkit to edit: pip install 'pytest-resilience[tune]'"
             raise self._by_hand(values, why) from error
 
-        document = tomlkit.parse(text)
-        table: Any = document
-        for name in self.table:
-            table = table[name]
-        for key, value in values.items():
-            as_text = self.typed or isinstance(table.get(key), str)
-            item = tomlkit.item(str(value) if as_text else value)
-            if key not in table:
-                item.trivia.trail = _end_of_line(text)
-            table[key] = item
-        return tomlkit.dumps(document)
+        try:
+            document = tomlkit.parse(text)
+            table: Any = document
+            for name in self.table:
+                table = table[name]
+            for key, value in values.items():
+                as_text = self.typed or isinstance(table.get(key), str)
+                item = tomlkit.item(str(value) if as_text else value)
+                if key not in table:
+                    item.trivia.trail = _end_of_line(text)
+                table[key] = item
+            return tomlkit.dumps(document)
+        # Which of its errors it is depends on how unusual the file is.
+        except Exception as error:
+            raise self._by_hand(values, f"tomlkit cannot edit it ({error})") from error
 
     def _edited_ini(self, text: str, values: Mapping[str, int | float]) -> str:
         lines = text.splitlines(keepends=True)
-        first = next(n for n, line in enumerate(lines) if _heading(line) == self.table[0])
+        found = (n for n, line in enumerate(lines) if _heading(line) == self.table[0])
+        first = next(found, None)
+        if first is None:
+            raise self._by_hand(values, "its section is not written in the usual way")
         later = (n for n, line in enumerate(lines) if n > first and _heading(line))
         last = next(later, len(lines))
         while not lines[last - 1].strip():
@@ -208,6 +215,11 @@ def _end_of_line(text: str) -> str:
     return "\r\n" if "\r\n" in text else "\n"
 
 
+def _ended(text: str) -> str:
+    """Return `text` with its last line ended."""
+    return text if text.endswith("\n") or not text else text + _end_of_line(text)
+
+
 def _heading(line: str) -> str:
     """Return the name of the section that begins with `line` of an ini file, "" if none does."""
     match = re.match(r"\[([^]#;]*)\]", line)
@@ -218,7 +230,8 @@ def _without(text: str, values: Mapping[str, int | float]) -> list[str]:
     """Return the lines that say nothing of the keys of `values`."""
     keys = "|".join(map(re.escape, values))
     spoken = re.compile(rf"""["']?(?:{keys})["']?[ \t]*[=:]""")
-    return [line for line in text.splitlines() if not spoken.match(line.lstrip())]
+    lines = _ended(text).splitlines(keepends=True)
+    return [line for line in lines if not spoken.match(line.lstrip())]
 
 
 def _replace(path: Path, text: str) -> None:

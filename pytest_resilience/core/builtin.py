@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+from pytest_resilience.core.deferral import DEFER
 from pytest_resilience.core.evidence import EMPTY, GRID, REFUSED, SILENT
 from pytest_resilience.core.failures import ErrorReport, ErrorType
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel as Level
@@ -16,6 +17,11 @@ from pytest_resilience.core.ports import Clock, Environment, RandomSource
 from pytest_resilience.core.strategies import RecoveryStrategy
 
 _ATTEMPTS_COUNTED = 30
+
+WORKER_SWITCH = "worker_switch"
+WORKER_RESTART = "worker_restart"
+#: After these the item is not run again where it failed.
+LEAVING = frozenset({DEFER, WORKER_SWITCH, WORKER_RESTART})
 
 
 class Fit(NamedTuple):
@@ -40,6 +46,7 @@ def _fit(level: Level, nominal_s: float, error_types: Collection[ErrorType], rea
 _E = ErrorType
 _EVERYTHING = frozenset(ErrorType) - {_E.CIRCUIT_OPEN}
 _OURS = {_E.PRODUCT, _E.TEST_CODE, _E.PAGE, _E.UNKNOWN}
+_OF_A_WORKER = _EVERYTHING - _OURS - {_E.COORDINATOR}
 _TRANSIENT = {_E.PAGE, _E.CONNECTION, _E.NETWORK, _E.TIMEOUT, _E.RESOURCE, _E.TASK}
 
 #: What each strategy is, by name, in the order of levels.
@@ -93,6 +100,19 @@ APPLICABILITY: Mapping[str, Fit] = {
         5.0,
         {_E.WORKER, _E.COORDINATOR, _E.CONNECTION, _E.NETWORK, _E.DRIVER, _E.BROWSER, _E.RESOURCE},
         "Where one grid fails, its nodes included, another one may not.",
+    ),
+    WORKER_SWITCH: _fit(
+        Level.SYSTEM,
+        6.0,
+        _OF_A_WORKER,
+        "What is wrong with one process and its surroundings need not be with another; a grid "
+        "is the same for all.",
+    ),
+    WORKER_RESTART: _fit(
+        Level.SYSTEM,
+        9.0,
+        _OF_A_WORKER,
+        "A new process has what an old one has lost or used up; it must import and collect first.",
     ),
     "environment_reset": _fit(
         Level.CRITICAL,
@@ -256,6 +276,23 @@ class NodeSwitch(Builtin):
         return environment.restart_browsers(with_driver=True)
 
 
+class WorkerChange(Builtin):
+    """Run the item on another worker; with `fresh` on one that is started for it."""
+
+    def __init__(self, name: str, *, fresh: bool) -> None:
+        super().__init__(name)
+        self._fresh = fresh
+
+    def possible(self, error_info: Mapping[str, Any]) -> bool:
+        """Return whether there are workers, and the item may go to another one."""
+        environment = _environment(error_info)
+        return environment is not None and environment.may_change_worker(fresh=self._fresh)
+
+    def _execute_impl(self, error_info: Mapping[str, Any]) -> bool:
+        environment: Environment = error_info["environment"]
+        return environment.change_worker(fresh=self._fresh)
+
+
 class CoordinatorRecovery(Builtin):
     """Wait until the grid is ready again, or go to another one that is.
 
@@ -316,9 +353,15 @@ def builtin_strategies(
         RestartBrowsers("driver_restart", with_driver=True),
         DatabaseReconnect(),
         NodeSwitch(),
+        *worker_changes(),
         EnvironmentReset(),
         *((CoordinatorRecovery(clock),) if clock is not None else ()),
     )
+
+
+def worker_changes() -> tuple[RecoveryStrategy, ...]:
+    """Return the strategies that bring an item to another worker, cheapest first."""
+    return WorkerChange(WORKER_SWITCH, fresh=False), WorkerChange(WORKER_RESTART, fresh=True)
 
 
 def _environment(error_info: Mapping[str, Any]) -> Environment | None:

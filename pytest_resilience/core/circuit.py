@@ -186,9 +186,10 @@ class CircuitBreaker:
     def record_success(self, reason: str = "", seconds: float | None = None) -> bool:
         """Count a success of a call made without a permit; return whether it counts.
 
-        It counts unless the circuit is open or isolated.
+        It counts unless the circuit is open or isolated. A success needs no reason; one is
+        taken so that both are called alike.
         """
-        return self._apply(rules.report, outcome=Outcome.SUCCESS, reason=reason, seconds=seconds)
+        return self._apply(rules.report, outcome=Outcome.SUCCESS, seconds=seconds)
 
     # What is known otherwise
 

@@ -29,11 +29,11 @@ class Circuit(Protocol):
 
 
 class Guard:
-    """A block of code that goes through a circuit; for ``with`` and ``async with``, once."""
+    """A block of code that goes through a circuit; for one ``with`` or ``async with``."""
 
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
-        self._permit: Permit | None = None
+        self._permit: Permit
 
     def __enter__(self) -> Permit:
         self._permit = self._circuit.acquire()
@@ -45,20 +45,18 @@ class Guard:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        permit, self._permit = self._permit, None
-        if permit is not None:
-            self._circuit.finish(permit, error)
+        self._circuit.finish(self._permit, error)
 
     async def __aenter__(self) -> Permit:
         return self.__enter__()
 
     async def __aexit__(
         self,
-        kind: type[BaseException] | None,
+        _kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: TracebackType | None,
+        _traceback: TracebackType | None,
     ) -> None:
-        self.__exit__(kind, error, traceback)
+        self._circuit.finish(self._permit, error)
 
 
 def called(circuit: Circuit, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
@@ -126,5 +124,7 @@ async def _awaited(circuit: Circuit, permit: Permit, result: Awaitable[Any]) -> 
 
 
 def _is_coroutine_function(function: Callable[..., Any]) -> bool:
-    call = getattr(function, "__call__", None)  # noqa: B004 - an object may be called too
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+    # An object may be called, too.
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        type(function).__call__
+    )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pytest_resilience.core.circuit_record import Bucket
 
 BUCKETS = 10
+_HALF = BUCKETS // 2
 
 #: What a rising trend is: so many calls in each half of the window, so many times the latency
 #: of the older half, and so many times its share of failures.
@@ -78,7 +79,7 @@ def is_worsening(window: Window, slot: int, failure_rate: float) -> bool:
     those of the newer half must have taken 1.5 times as long on average, and failed at least
     twice as often, and at half of `failure_rate` or more.
     """
-    middle = slot - BUCKETS // 2
+    middle = slot - _HALF
     older = tally(tuple(bucket for bucket in window if bucket.slot <= middle))
     newer = tally(tuple(bucket for bucket in window if bucket.slot > middle))
     return (

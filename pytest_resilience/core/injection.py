@@ -209,8 +209,8 @@ CATALOGUE: tuple[Fault, ...] = (
           "The page is offline, by WebDriver BiDi.",
           (_E.NETWORK,), need=Need.BIDI, simulation=_FOX_OFFLINE),
     Fault("cut_driver_connection", _T.CONNECTION_FAILURE, _I.SEVERE, BROWSERS,
-          "The connection to the driver or grid is cut by a proxy on this machine; commands "
-          "in flight are lost, later ones are refused.",
+          "The connection to the driver or grid is cut on the side of the test; commands in "
+          "flight are lost, later ones are refused.",
           (_E.CONNECTION,), during=True, simulation=Simulation(REFUSED)),
 
     Fault("throttle_cpu", _T.RESOURCE_EXHAUSTION, _I.MILD, DEVTOOLS,
@@ -267,7 +267,7 @@ CATALOGUE: tuple[Fault, ...] = (
           (_E.PAGE, _E.BROWSER, _E.DRIVER, _E.TIMEOUT), recoverable=False, lasts_s=0),
 
     Fault("kill_renderer", _T.CRASH, _I.MILD, _P.CHROMIUM,
-          "The process that renders the page is killed (SIGKILL).",
+          "The processes that render the pages are killed (SIGKILL).",
           (_E.BROWSER,), lasts_s=0, during=True, simulation=_CRASHED),
     Fault("open_kill_page", _T.CRASH, _I.MILD, _P.GRID_CHROMIUM,
           "The process that renders the page ends itself (chrome://kill).",
@@ -290,7 +290,7 @@ CATALOGUE: tuple[Fault, ...] = (
           (_E.BROWSER,), lasts_s=0, simulation=_CLOSED),
 
     Fault("pause_renderer", _T.HANG, _I.MILD, LOCAL,
-          "The process that shows the page is stopped for two seconds (SIGSTOP, SIGCONT).",
+          "The processes that show the pages are stopped for two seconds (SIGSTOP, SIGCONT).",
           lasts_s=2, during=True),
     Fault("occupy_page", _T.HANG, _I.MILD, GRID,
           "A script of the page computes for two seconds.", lasts_s=2),

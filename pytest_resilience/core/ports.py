@@ -124,3 +124,9 @@ class Environment(Protocol):
 
     def defer(self) -> bool:
         """Put the item behind all others; return whether that was done."""
+
+    def may_change_worker(self, *, fresh: bool) -> bool:
+        """Return whether the item can be run on another worker; with `fresh` on a new one."""
+
+    def change_worker(self, *, fresh: bool) -> bool:
+        """Have the item run on another worker and not again on this; return whether it will."""

@@ -22,6 +22,7 @@ import pytest
 from _pytest.runner import check_interactive_exception, show_test_item
 
 from pytest_resilience.config import ItemPolicy
+from pytest_resilience.core.builtin import LEAVING
 from pytest_resilience.core.deferral import DEFER
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel
 from pytest_resilience.core.policy import Decision
@@ -293,11 +294,10 @@ class AttemptLoop:
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
         attempt.traceback = text or attempt.traceback
         self._timeouts.cancel(case.item)
-        tear_down = partial(case.ihook.pytest_runtest_teardown, item=case.item)
         later = case.item in self._deferred
-        defers = later or (incident.strategy is not None and incident.strategy.name == DEFER)
-        following = case.nextitem if defers else shared_node(case.item)
-        run = partial(tear_down, nextitem=following)
+        leaves = later or (incident.strategy is not None and incident.strategy.name in LEAVING)
+        following = case.nextitem if leaves else shared_node(case.item)
+        run = partial(case.ihook.pytest_runtest_teardown, item=case.item, nextitem=following)
         call, down = self._phase(case, "teardown", run, judged=False)
         if call.excinfo is not None:
             report.sections.append(("Teardown of this attempt", observe.failure_text(down)))

@@ -17,7 +17,7 @@ from pytest_resilience.core.circuit import CircuitBreaker
 from pytest_resilience.core.circuit_config import CircuitConfig
 from pytest_resilience.core.circuit_record import Transition
 from pytest_resilience.core.ports import Clock, EventSink
-from pytest_resilience.core.registry import KINDS, CircuitRegistry
+from pytest_resilience.core.registry import KINDS, CircuitRegistry, MakeCell
 from pytest_resilience.plugin.circuits import Circuits
 from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.faults import FaultReporter
@@ -44,11 +44,20 @@ def config_of(settings: Settings) -> CircuitConfig:
     )
 
 
-def registry_of(settings: Settings, clock: Clock, alerts: Alerts) -> CircuitRegistry:
-    """Return the circuits of a run, none of which exists yet."""
+def registry_of(
+    settings: Settings, clock: Clock, alerts: Alerts, make_cell: MakeCell | None = None
+) -> CircuitRegistry:
+    """Return the circuits of a run, of which this process has seen none yet.
+
+    Args:
+        make_cell: Makes the place where a circuit is kept, if other processes share it.
+    """
     config = config_of(settings)
     registry = CircuitRegistry(
-        dict.fromkeys(KINDS, config), monotonic=clock.monotonic, chance=random.Random()
+        dict.fromkeys(KINDS, config),
+        monotonic=clock.monotonic,
+        chance=random.Random(),
+        make_cell=make_cell,
     )
     registry.on_alert(alerts)
     return registry
@@ -89,16 +98,25 @@ class CircuitLog:
         total_waited: Returns those for all of them.
         moved: Returns how many tests were put behind others.
         agreement: Returns how often the recovery chosen was the best in hindsight.
+
+    Args:
+        begun: Moment of the clock at which the run began; now, if not given.
     """
 
     def __init__(
-        self, registry: CircuitRegistry, sink: EventSink, clock: Clock, *, worker: str
+        self,
+        registry: CircuitRegistry,
+        sink: EventSink,
+        clock: Clock,
+        *,
+        worker: str,
+        begun: float | None = None,
     ) -> None:
         self.registry = registry
         self._sink = sink
         self._clock = clock
         self._worker = worker
-        self._begun = clock.monotonic()
+        self._begun = clock.monotonic() if begun is None else begun
         self._transitions: list[dict[str, Any]] = []
         self.waited: Callable[[CircuitBreaker], float] = _none
         self.total_waited: Callable[[], float] = float
@@ -203,9 +221,13 @@ def gate_of(
     deferrals: Deferrals,
     log: CircuitLog,
     clock: Clock,
+    *,
+    shared: bool,
 ) -> Gate:
     """Return the gate of a process that runs tests, with all that stands behind it."""
-    circuits = Circuits(log.registry, sessions, keeper, enabled=settings.circuit_breaker)
+    circuits = Circuits(
+        log.registry, sessions, keeper, enabled=settings.circuit_breaker, shared=shared
+    )
     sessions.guard.may_start = circuits.may_start
     hold = Hold(
         clock,

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-import time
 import uuid
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -25,6 +23,7 @@ from pytest_resilience.core.deferral import Defer
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.exceptions import MarkerError
+from pytest_resilience.plugin import sharing
 from pytest_resilience.plugin.attempts import AttemptLoop
 from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, registry_of
 from pytest_resilience.plugin.companion import (
@@ -43,8 +42,10 @@ from pytest_resilience.plugin.gate import Gate
 from pytest_resilience.plugin.markers import item_policy
 from pytest_resilience.plugin.memory import remembering
 from pytest_resilience.plugin.mending import CommandRetries
-from pytest_resilience.plugin.observe import Recorder, ReportStream
+from pytest_resilience.plugin.observe import Recorder
 from pytest_resilience.plugin.session import SessionReport
+from pytest_resilience.plugin.sink import HookedSink, SystemClock
+from pytest_resilience.plugin.stream import ReportStream
 from pytest_resilience.plugin.subtests import SubtestWatch
 from pytest_resilience.plugin.timeouts import TestTimeouts
 from pytest_resilience.plugin.toolbox import all_strategies
@@ -55,56 +56,6 @@ _WORKER_INPUT = "resilience_session"
 _REFUSAL = "resilience_refusal"
 #: In a worker's output: what the user should know of its items.
 _NOTICE = "resilience_notice"
-#: In a worker's output: what became of its circuits.
-_CIRCUITS = "resilience_circuits"
-
-
-class SystemClock:
-    """The real time; see `core.ports.Clock`."""
-
-    monotonic = staticmethod(time.monotonic)
-    sleep = staticmethod(time.sleep)
-
-    @staticmethod
-    def now_us() -> int:
-        """Return microseconds since the epoch, UTC."""
-        return time.time_ns() // 1_000
-
-
-class HookedSink:
-    """Writes events to the spool, and offers them to the hooks of other plugins.
-
-    Args:
-        spool: None where no history is kept.
-    """
-
-    def __init__(self, spool: Spool | None, config: pytest.Config, faults: FaultReporter) -> None:
-        self._spool = spool
-        self._hook = config.hook.pytest_resilience_event
-        self._faults = faults
-        self._heard = True
-
-    def listen(self) -> None:
-        """All plugins are known now: look once whether any of them listens."""
-        self._heard = bool(self._hook.get_hookimpls())
-
-    def emit(self, kind: str, payload: Mapping[str, Any]) -> None:
-        """Record an event; see `core.ports.EventSink`."""
-        self.emit_many(((kind, payload),))
-
-    def emit_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        """Record events; see `core.ports.EventSink`."""
-        if self._spool is not None:
-            self._spool.emit_many(events)
-        if self._heard:
-            for kind, payload in events:
-                self._tell(kind, payload)
-
-    def _tell(self, kind: str, payload: Mapping[str, Any]) -> None:
-        try:
-            self._hook(kind=kind, payload=payload)
-        except Exception as fault:  # noqa: BLE001 - a listener must not change a verdict
-            self._faults(fault)
 
 
 def switch_on(config: pytest.Config, settings: Settings) -> None:
@@ -136,9 +87,15 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
     if controls:
         register(ReportStream(recorder), "resilience-stream")
         register(WorkerInput(session_id, faults), "resilience-worker-input")
+        shared = sharing.SharedCircuits(settings, session_id, faults.warn)
+        report.circuits = shared.told
+        register(shared, "resilience-shared-circuits")
     else:
-        registry = registry_of(settings, SystemClock(), Alerts(config, faults))
-        log = CircuitLog(registry, sink, SystemClock(), worker=worker)
+        clock, alerts = SystemClock(), Alerts(config, faults)
+        cells = sharing.cells_of(worker_input or {}, session_id, faults.warn)
+        registry = registry_of(settings, clock, alerts, cells.cell if cells else None)
+        begun = sharing.begun(worker_input)
+        log = CircuitLog(registry, sink, clock, worker=worker, begun=begun)
         if worker_input is None:
             report.circuits = log.told
         half = _running_half(config, settings, sink, recorder, faults, worker, strategies, log)
@@ -194,7 +151,9 @@ def _running_half(
 
         registry.guard.endpoints = Endpoints(settings.endpoints)
     config.pluginmanager.register(deferrals, "resilience-deferrals")
-    gate = gate_of(config, settings, registry, keeper, deferrals, log, SystemClock())
+    gate = gate_of(
+        config, settings, registry, keeper, deferrals, log, SystemClock(), shared=worker != "main"
+    )
     engine = RecoveryEngine(
         settings,
         clock=SystemClock(),
@@ -343,7 +302,7 @@ class RunningHalf:
         self._registry.reap_all()
         output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
         if output is not None:
-            output[_CIRCUITS] = self._log.told()
+            sharing.hand_in(output, self._log.told())
 
     def pytest_unconfigure(self) -> None:
         """Undo every patch."""

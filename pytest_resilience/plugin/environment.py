@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_resilience.browser.first import Asked
     from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
     from pytest_resilience.browser.starts import FailedStart
+    from pytest_resilience.plugin.station import Station
 
 
 @dataclass(slots=True)
@@ -102,6 +103,8 @@ class BrowserEnvironment(Repairs):
         self.mark = registry.mark
         #: Where items wait that are run again at the end.
         self.deferrals = deferrals
+        #: The way to other workers, None where there are none.
+        self.station: Station | None = None
 
     def adopt(self, session: DriverSession) -> None:
         """Note which fixture is creating `session`."""
@@ -212,6 +215,20 @@ class BrowserEnvironment(Repairs):
         self.restart_browsers(with_driver=True)
         self.restore_timeouts()
         return self.deferrals.defer()
+
+    def may_change_worker(self, *, fresh: bool) -> bool:
+        """See `core.ports.Environment`."""
+        station = self.station
+        return station is not None and station.may_leave(self.deferrals.case, fresh=fresh)
+
+    def change_worker(self, *, fresh: bool) -> bool:
+        """See `core.ports.Environment`."""
+        if self.station is None or not self.may_change_worker(fresh=fresh):
+            return False
+        # What is broken must not stay: the next item here may need it.
+        self.restart_browsers(with_driver=True)
+        self.restore_timeouts()
+        return self.station.leave(self.deferrals.case, fresh=fresh)
 
     def drop_failed_fixtures(self, item: pytest.Item) -> None:
         """Let those fixtures of `item` whose set-up failed be set up again."""

@@ -8,8 +8,9 @@ a failed attempt is kept alive by being recorded; each item yields exactly one
 from __future__ import annotations
 
 import contextlib
+import copy
 import traceback
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -183,6 +184,14 @@ class Recorder:
         self.blocked = on_blocked
         #: Items that simply passed so far.
         self.passes = 0
+        #: All results so far, in order.
+        self.results: list[TestResult] = []
+
+    def recording(self, sink: EventSink) -> Recorder:
+        """Return a recorder that shares the results of this one, and tells them to `sink` too."""
+        twin = copy.copy(self)
+        twin._emit_many = sink.emit_many
+        return twin
 
     def superseded(self, report: pytest.TestReport, number: int, worker: str) -> Attempt:
         """Take in attempt `number` of an item, which is run again."""
@@ -209,10 +218,15 @@ class Recorder:
     ) -> None:
         """Take in the reports of the last attempt of an item: its verdict is final now."""
         result = _result(nodeid, reports, superseded, worker)
-        if self._emit_many is not None:
-            last = {"nodeid": nodeid, **result.attempts[-1].to_dict()}
-            self._emit_many(((events.ATTEMPT, last), (events.TEST_RESULT, result.to_dict())))
+        self.record(result)
+        self.results.append(result)
         self._on_result(result)
+
+    def record(self, result: TestResult) -> None:
+        """Tell `result`, and its last attempt, to the sink."""
+        if self._emit_many is not None:
+            last = {"nodeid": result.nodeid, **result.attempts[-1].to_dict()}
+            self._emit_many(((events.ATTEMPT, last), (events.TEST_RESULT, result.to_dict())))
 
     def passed(
         self,
@@ -249,51 +263,9 @@ class Recorder:
                 )
             )
         attempt = Attempt(1, "passed", "call", started_us, busy_s, worker)
-        self._on_result(TestResult(nodeid, "passed", worker, started_us, seconds, "", [attempt]))
-
-
-class ReportStream:
-    """Feeds a `Recorder` with reports that come from elsewhere than our own loop.
-
-    That is every report in an xdist controller, and those of items that another plugin
-    re-runs.
-
-    Args:
-        wanted: Node ids to listen to; None for all.
-    """
-
-    def __init__(self, recorder: Recorder, wanted: Set[str] | None = None) -> None:
-        self._recorder = recorder
-        self._wanted = wanted
-        self._reports: dict[tuple[str, str], list[pytest.TestReport]] = {}
-        self._superseded: dict[tuple[str, str], list[Attempt]] = {}
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add `report` to its item; its teardown report settles the item."""
-        # A subtest is part of its item, whose own report follows.
-        if hasattr(report, "context"):
-            return
-        if self._wanted is not None and report.nodeid not in self._wanted:
-            return
-        worker = getattr(report, "worker_id", "main")
-        key = (report.nodeid, worker)
-        attempts = self._superseded.setdefault(key, [])
-        reports = self._reports.setdefault(key, [])
-        if report.when == "teardown" and attempts and not reports:
-            # Some plugins also publish the teardown of an attempt that is superseded.
-            return
-        if report.outcome == "rerun":  # type: ignore[comparison-overlap]
-            reports.clear()
-            attempts.append(self._recorder.superseded(report, len(attempts) + 1, worker))
-            return
-        reports.append(report)
-        if hasattr(report, BLOCKED):
-            self._recorder.blocked()
-        # A lost worker is reported with no phase at all, and nothing follows.
-        if report.when not in ("setup", "call"):
-            del self._reports[key], self._superseded[key]
-            self._recorder.settled(report.nodeid, reports, attempts, worker)
+        result = TestResult(nodeid, "passed", worker, started_us, seconds, "", [attempt])
+        self.results.append(result)
+        self._on_result(result)
 
 
 def _started_us(report: pytest.TestReport) -> int:

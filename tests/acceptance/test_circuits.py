@@ -12,6 +12,7 @@ from tests.conftest import SuiteRun
 pytestmark = pytest.mark.browser
 
 FILES = {"test_it.py": "@outage"}
+XDIST = ("xdist.plugin",)
 ALERTED = """
     from pathlib import Path
 
@@ -135,3 +136,17 @@ def test_what_was_asked_for_outside_of_fixtures_is_refused_as_well(run_browsers:
     run = run_browsers({"test_it.py": source})
     assert run.verdicts == {"test_own": "recovered", "test_other": "recovered"}, run.output
     assert states(run)[-1] == "closed"
+
+
+def test_all_workers_share_the_circuits(run_browsers: Run) -> None:
+    """What one finds down, no other runs into; and nothing of it is left."""
+    files = {"test_it.py": "@outage"}
+    arguments = ("-n", "2", "--basetemp", "base")
+    run = run_browsers(files, *arguments, plugins=XDIST, env={"OUTAGE": "9"})
+    assert set(run.verdicts.values()) <= {"passed", "recovered"}, run.output
+    assert len(run.verdicts) == 7
+    moves = circuit(run)["transitions"]
+    assert moves[-1]["to_state"] == "closed", run.output
+    # One story, whoever told which part of it.
+    assert [m["from_state"] for m in moves[1:]] == [m["to_state"] for m in moves[:-1]]
+    assert list((run.folder / ".resilience").glob("live*")) == []

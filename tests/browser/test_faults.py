@@ -110,7 +110,7 @@ class TestRefusal:
         assert kit.applied == ()
 
     def test_during_a_command(self) -> None:
-        with pytest.raises(FaultError, match="cannot strike while a command.*kill_browser"):
+        with pytest.raises(FaultError, match=r"cannot strike while a command.*kill_browser"):
             kit_of().apply("crash_tab", during=True)
 
     def test_a_process_that_died_and_whose_pid_somebody_else_has(self) -> None:

@@ -180,7 +180,7 @@ class TestPage:
         with pytest.raises(WebDriverException, match="tab crashed"):
             ground.driver.find_element("id", "buy")
         evidence = applied.evidence()
-        assert evidence.get("crashed") or LIFELESS >= set(evidence["states"].values())
+        assert evidence.get("crashed") or set(evidence["states"].values()) <= LIFELESS
         # The browser itself is unharmed; and memory is limited no more.
         ground.new_tab()
         ground.driver.get(ground.url)
@@ -350,3 +350,14 @@ class TestProcesses:
             ground.driver.get(ground.url)
         with pytest.raises(FaultError, match="does not run any more"):
             ground.apply(name)
+
+    def test_what_was_struck_may_be_gone_when_all_is_undone(self, ground: Playground) -> None:
+        """As it is when recovery has replaced it; undoing leaves the new one alone."""
+        names = ("go_offline", "answer_500", "fill_heap", "delay_commands", "freeze_browser")
+        applied = [ground.apply(name) for name in names]
+        ground.registry.discard(ground.session)
+        ground.kit.undo_all()
+        assert [one.evidence()["left"] for one in applied] == [[]] * len(names)
+        assert all(one.undone for one in applied)
+        assert states(applied[-1]) <= LIFELESS
+        assert ground.kit.applied == ()

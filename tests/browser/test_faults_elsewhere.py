@@ -31,6 +31,25 @@ kit = FaultKit(SessionRegistry())
 print("ready", flush=True)
 print(kit.apply(sys.argv[1]).evidence()["seconds"] > 1.5, flush=True)
 """
+#: The same, with a driver that has a process group and a profile of its own.
+EMPLOYER = """
+import subprocess, sys
+from pytest_resilience.browser import processes
+from pytest_resilience.browser.faults import FaultKit
+from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
+from pytest_resilience.browser.wire import Wire
+driver = subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL)
+session = DriverSession(
+    session_id="", browser="chrome", browser_version="", endpoint="", remote=False,
+    wire=Wire(""), requested=None, capabilities={}, leads_group=True,
+    driver_process=processes.identify(driver.pid), profile_dir=sys.argv[2],
+    profile_is_ours=True, reference=lambda: driver,
+)
+registry = SessionRegistry()
+registry._sessions.append(session)
+print(driver.pid, flush=True)
+FaultKit(registry).apply(sys.argv[1])
+"""
 #: Stops a process as if it were the driver of a session, and then ends without a good-bye.
 STOPPER = """
 import os, sys
@@ -97,6 +116,17 @@ class TestWorkers:
         with python(WORKER, name, PYTEST_XDIST_WORKER="gw0") as child:
             assert line(child) == "ready"
             assert child.wait(30) == status
+
+    @pytest.mark.parametrize("name", ["exit_worker", "kill_worker"])
+    def test_its_browsers_and_their_profiles_are_gone_soon_after_it(
+        self, name: str, tmp_path: Path, eventually: Eventually
+    ) -> None:
+        profile = tmp_path / "profile"
+        profile.mkdir()
+        with python(EMPLOYER, name, str(profile), PYTEST_XDIST_WORKER="gw0") as child:
+            driver = int(line(child))
+            assert eventually(lambda: not psutil.pid_exists(driver))
+            assert eventually(lambda: not profile.exists())
 
     @pytest.mark.parametrize("name", ["pause_worker", "exit_worker", "kill_worker"])
     def test_what_is_no_worker_is_not_struck(

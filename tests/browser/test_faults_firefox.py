@@ -11,7 +11,7 @@ import urllib3
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException, WebDriverException
 
-from pytest_resilience.browser.faults import Applied
+from pytest_resilience.browser.faults import Applied, FaultError
 from pytest_resilience.core.evidence import ALIVE, GONE, LIFELESS, STOPPED
 from pytest_resilience.core.injection import Platform
 from tests.browser.playground import Playground, playground, start_firefox
@@ -35,6 +35,17 @@ def ground(shared: Playground) -> Iterator[Playground]:
 
 def states(applied: Applied) -> set[str]:
     return set(applied.evidence()["states"].values())
+
+
+def test_a_fox_that_speaks_no_bidi_is_not_asked_to(ground: Playground) -> None:
+    """The refusal says how to start one that does."""
+    offered = ground.session.capabilities.pop("webSocketUrl")
+    try:
+        with pytest.raises(FaultError, match="enable_bidi = True"):
+            ground.apply("go_offline")
+    finally:
+        ground.session.capabilities["webSocketUrl"] = offered
+    assert isinstance(ground.driver, webdriver.Firefox)
 
 
 class TestNetwork:
@@ -173,16 +184,3 @@ class TestProcesses:
         assert states(applied) <= LIFELESS
         with pytest.raises(WebDriverException, match="marionette"):
             ground.driver.get(ground.url)
-
-
-def test_a_fox_that_speaks_no_bidi_is_not_asked_to(ground: Playground) -> None:
-    """The refusal says how to start one that does."""
-    from pytest_resilience.browser.faults import FaultError
-
-    offered = ground.session.capabilities.pop("webSocketUrl")
-    try:
-        with pytest.raises(FaultError, match="enable_bidi = True"):
-            ground.apply("go_offline")
-    finally:
-        ground.session.capabilities["webSocketUrl"] = offered
-    assert isinstance(ground.driver, webdriver.Firefox)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -71,13 +72,22 @@ def test_points_are_met_once_in_order_and_by_the_right_thread(
     trigger.at(Point.parse("during:getTitle"), refuse)
     with pytest.raises(KeyError, match="on purpose"):
         _ = driver.title
+    # An answer can be made late while it is awaited.
+    kit = FaultKit(registry, registry.session_of(driver))
+    trigger.at(
+        Point.parse("during:getTitle"), lambda _strike: kit.apply("delay_commands", during=True)
+    )
+    begun = time.monotonic()
+    assert driver.title == "shop"
+    assert time.monotonic() - begun > 1.0
+    kit.undo_all()
     trigger.at(Point.parse("after:findElement"), note)
     with pytest.raises(NoSuchElementException):
         driver.find_element("id", "missing")
     assert struck[-1][:2] == ("after:findElement", "findElement")
     trigger.end()
     assert driver.title == "shop"
-    assert trigger.commands == 3
+    assert trigger.commands == 4
 
 
 def test_a_browser_is_killed_while_a_command_is_under_way(

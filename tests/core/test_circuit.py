@@ -118,6 +118,11 @@ class TestStates:
         assert breaker.get_state() is CLOSED
         assert breaker.acquire().closed
 
+    def test_failures_need_no_reason(self, breaker: CircuitBreaker) -> None:
+        breaker.record_failure()
+        breaker.report(breaker.acquire(), Outcome.FAILURE)
+        assert breaker.reason == "2 failures in a row"
+
     def test_a_trial_has_a_number_and_a_moment(
         self, breaker: CircuitBreaker, clock: FakeClock
     ) -> None:
@@ -158,8 +163,14 @@ class TestStates:
         assert not breaker.isolate()
         clock.sleep(1e6)
         assert (breaker.get_state(), breaker.reason) == (ISOLATED, "maintenance")
+        moves: list[Transition] = []
+        breaker.add_listener(moves.append)
         assert breaker.reset("done")
         assert not breaker.reset()
+        breaker.isolate()
+        breaker.reset()
+        told = ["done", "isolated by hand", "reset by hand"]
+        assert [move.reason for move in moves] == told
         assert (breaker.get_state(), breaker.reason) == (CLOSED, "")
 
     def test_what_is_late_is_told_so(self, breaker: CircuitBreaker) -> None:
@@ -341,10 +352,20 @@ class TestCalls:
         breaker.execute(clock.sleep, 1.5)
         assert breaker.get_metrics()["window_mean_ms"] == 1500.0
 
-    def test_an_error_without_a_text_is_told_by_its_name(self, breaker: CircuitBreaker) -> None:
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            pytest.param(TimeoutError(), "TimeoutError", id="nothing"),
+            pytest.param(TimeoutError("slow"), "TimeoutError: slow", id="a-line"),
+            pytest.param(TimeoutError("\nslow\nor\ndead"), "TimeoutError: slow", id="lines"),
+        ],
+    )
+    def test_an_error_is_told_by_its_name_and_first_line(
+        self, breaker: CircuitBreaker, error: Exception, told: str
+    ) -> None:
         with pytest.raises(TimeoutError), breaker.guard():
-            raise TimeoutError
-        assert breaker.reason == "TimeoutError"
+            raise error
+        assert breaker.reason == told
 
     def test_a_decorated_function_goes_through_it(self, breaker: CircuitBreaker) -> None:
         decorated = breaker(fail)
@@ -382,6 +403,7 @@ class TestCalls:
         breaker.execute(int)
         assert judged == [None]
         assert breaker.get_metrics()["total_failures"] == 1
+        assert breaker.reason == ""
 
     def test_generators_are_refused(self, breaker: CircuitBreaker) -> None:
         def driver() -> Any:

@@ -181,13 +181,6 @@ class TestGuard:
         assert circuit.log[:3] == ["acquired", None, "acquired"]
         assert isinstance(circuit.log[3], Broken)
 
-    def test_a_permit_is_given_back_once(self, circuit: Circuit) -> None:
-        guard = Guard(circuit)
-        with guard:
-            pass
-        guard.__exit__(None, None, None)
-        assert circuit.log == ["acquired", None]
-
 
 class TestDecorator:
     """`protected`."""

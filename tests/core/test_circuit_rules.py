@@ -524,3 +524,21 @@ class TestByHand:
         for rule in (rules.isolate, rules.reset):
             _, _, moves = rule(OPENED, CONFIG, 1050.0, LOW, reason="x")
             assert [move.generation for move in moves] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("rule", "what"),
+    [
+        pytest.param(rules.acquire, {}, id="acquire"),
+        pytest.param(rules.report, {"outcome": SUCCESS}, id="report"),
+        pytest.param(rules.trip, {"reason": "x"}, id="trip"),
+        pytest.param(rules.probed, {"ok": False}, id="probed"),
+        pytest.param(rules.isolate, {"reason": "x"}, id="isolate"),
+        pytest.param(rules.reset, {"reason": "x"}, id="reset"),
+    ],
+)
+def test_whatever_happens_a_trial_that_is_overdue_is_seen_first(rule: Any, what: Any) -> None:
+    settled, (opening,) = rules.settle(TRYING, CONFIG, 1015.0, HIGH)
+    after, _, moves = rule(TRYING, CONFIG, 1015.0, HIGH, **what)
+    assert moves[0] == opening
+    assert after.probe_after == settled.probe_after == 995.0 + 16 * 1.05

@@ -93,6 +93,10 @@ class TestTrend:
         assert is_worsening(window, 10, 0.5)
         assert not is_worsening(window, 10, 0.52)
 
+    def test_less_than_a_millisecond_is_a_time_too(self) -> None:
+        window = (Bucket(5, 5, 0, 5, 2), Bucket(10, 3, 2, 5, 1500))
+        assert is_worsening(window, 10, 0.5)
+
     def test_the_halves_meet_in_the_middle(self) -> None:
         window = trend((5, 0, 100), (3, 2, 300), middle=4)
         assert not is_worsening(window, 10, 0.5)

@@ -26,7 +26,7 @@ def binary():
     return str(program)
 
 
-@pytest.fixture(scope=os.environ.get("SCOPE", "session"))
+@pytest.fixture(scope="session")
 def driver():
     with lab.browser("driver", binary=binary()) as driver:
         yield driver

@@ -1,0 +1,104 @@
+"""Reports that come from elsewhere than our own loop, gathered into results.
+
+That is every report in an xdist controller, and those of items that another plugin re-runs.
+
+Invariant: the attempts of an item are one row, whichever workers they ran on; its teardown
+report, and nothing else, settles it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from pytest_resilience.core.events import Attempt
+from pytest_resilience.plugin.observe import BLOCKED, Recorder
+
+#: Attribute of a report that this process has made itself: no other one has recorded it.
+OWN = "resilience_own"
+
+
+@dataclass(slots=True)
+class Heard:
+    """What was heard of an item that has no verdict yet.
+
+    Attributes:
+        reports: The reports of its present attempt.
+        attempts: Its attempts that are superseded.
+    """
+
+    reports: list[pytest.TestReport] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+class ReportStream:
+    """Feeds a `Recorder` with reports.
+
+    Args:
+        recorder: For what others have made, and recorded.
+        wanted: Node ids to listen to; None for all.
+        own: For what this process has made; without it that is passed over.
+        per_worker: Whether every worker runs every item, for a verdict of its own.
+        on_rerun: Called with every report of a superseded attempt, after it was taken in.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        wanted: Set[str] | None = None,
+        *,
+        own: Recorder | None = None,
+        per_worker: bool = False,
+        on_rerun: Callable[[pytest.TestReport], None] | None = None,
+    ) -> None:
+        self._recorder = recorder
+        self._wanted = wanted
+        self._own = own
+        self._per_worker = per_worker
+        self.on_rerun = on_rerun
+        self._items: dict[tuple[str, str], Heard] = {}
+
+    def heard(self, nodeid: str, worker: str) -> Heard:
+        """Return what was heard of an item; what is added to it counts."""
+        return self._items.setdefault((nodeid, worker if self._per_worker else ""), Heard())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add `report` to its item; its teardown report settles the item."""
+        # A subtest is part of its item, whose own report follows.
+        if hasattr(report, "context"):
+            return
+        if self._wanted is not None and report.nodeid not in self._wanted:
+            return
+        recorder: Recorder | None = self._recorder
+        if hasattr(report, OWN):
+            recorder = self._own
+        if recorder is not None:
+            self._take(report, recorder)
+
+    def _take(self, report: Any, recorder: Recorder) -> None:
+        worker = getattr(report, "worker_id", "main")
+        key = (report.nodeid, worker if self._per_worker else "")
+        item = self._items.get(key)
+        if item is None:
+            item = self._items[key] = Heard()
+        if report.when == "teardown" and item.attempts and not item.reports:
+            # Some plugins also publish the teardown of an attempt that is superseded.
+            return
+        if report.outcome == "rerun":
+            item.reports.clear()
+            number = len(item.attempts) + 1
+            item.attempts.append(recorder.superseded(report, number, worker))
+            if self.on_rerun is not None:
+                self.on_rerun(report)
+            return
+        item.reports.append(report)
+        if hasattr(report, BLOCKED):
+            recorder.blocked()
+        # A lost worker is reported with no phase at all, and nothing follows.
+        if report.when not in ("setup", "call"):
+            del self._items[key]
+            recorder.settled(report.nodeid, item.reports, item.attempts, worker)
