@@ -128,6 +128,7 @@ class RecoveryEngine:
         *,
         hopeless: str = "",
         environment: Environment | None = None,
+        start_level: int = 1,
     ) -> Incident:
         """Diagnose `failure`, record it, and decide whether the item is run again.
 
@@ -135,6 +136,7 @@ class RecoveryEngine:
             hopeless: Why no recovery can help ("" if one may): a reason from outside,
                 such as a fixture that has failed too often.
             environment: What recoveries are asked about whether they are possible there.
+            start_level: Level of recovery to start at; what the circuits concerned dictate.
         """
         diagnosis = classify(failure, evidence, self._rules)
         report = ErrorReport(
@@ -154,7 +156,8 @@ class RecoveryEngine:
         again = diagnosis.error_type.infrastructure or diagnosis.transient
         self.settle(history, survived=not again)
         incident = Incident(report, diagnosis, Decision(False, ""))
-        self._decide(incident, failure, policy, history, hopeless, environment)
+        error_info = _error_info(report, environment)
+        self._decide(incident, failure, policy, history, hopeless, error_info, start_level)
         report.resolution_status = "retrying" if incident.decision.retry else "failed"
         history.incidents.append(incident)
         self.errors.add(report)
@@ -271,7 +274,8 @@ class RecoveryEngine:
         policy: ItemPolicy,
         history: ItemHistory,
         hopeless: str,
-        environment: Environment | None,
+        error_info: Mapping[str, Any],
+        start_level: int,
     ) -> None:
         diagnosis = incident.diagnosis
         limits = Limits(policy.retry, policy.max_attempts, policy.max_level, self._budget_left())
@@ -289,7 +293,8 @@ class RecoveryEngine:
                 transient=diagnosis.transient,
                 max_level=policy.max_level,
                 allowed=policy.strategies,
-                error_info=_error_info(incident.report, environment),
+                error_info=error_info,
+                start_level=start_level,
             )
             incident.strategy, incident.choice = self.chooser.choose(incident.situation)
             if incident.strategy is None:

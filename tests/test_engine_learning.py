@@ -82,12 +82,20 @@ class Site:
         return Memory(QuantileTimeout, cells=self._cells)
 
     def fail(
-        self, exception: str = "WireCut", attempt: int = 1, policy: ItemPolicy | None = None
+        self,
+        exception: str = "WireCut",
+        attempt: int = 1,
+        policy: ItemPolicy | None = None,
+        start_level: int = 1,
     ) -> Incident:
         fact = ExceptionFact((f"app.{exception}", "builtins.Exception"), f"{exception} happened")
         failure = Failure("test_it.py::test_it", "call", (fact,), attempt, environment=HERE)
         return self.engine.diagnose(
-            failure, Evidence(), policy or ItemPolicy.of(self.settings), self.history
+            failure,
+            Evidence(),
+            policy or ItemPolicy.of(self.settings),
+            self.history,
+            start_level=start_level,
         )
 
     def recover(self, incident: Incident) -> None:
@@ -209,6 +217,18 @@ def test_where_nothing_is_broken_only_the_recommended_one_is_repeated() -> None:
 def test_a_test_may_allow_few_recoveries_only() -> None:
     policy = ItemPolicy("infrastructure", 4, 5, strategies=("costly",))
     assert name_of(Site().fail(policy=policy)) == "costly"
+
+
+@pytest.mark.parametrize(
+    ("start_level", "chosen"), [(1, "quick"), (2, "slow"), (3, "costly"), (4, "costly")]
+)
+def test_the_circuits_may_say_at_which_level_to_start(start_level: int, chosen: str) -> None:
+    assert name_of(Site().fail(start_level=start_level)) == chosen
+
+
+def test_where_nothing_of_that_level_can_help_the_lower_ones_are_tried() -> None:
+    policy = ItemPolicy("infrastructure", 4, 5, strategies=("quick", "slow"))
+    assert name_of(Site().fail(policy=policy, start_level=4)) == "quick"
 
 
 def test_a_high_level_is_gone_through_a_limited_number_of_times() -> None:

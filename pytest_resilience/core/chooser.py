@@ -93,6 +93,7 @@ class Situation:
         max_level: Highest level allowed.
         allowed: Names the test allows; empty for all.
         error_info: What strategies are asked with whether they are possible.
+        start_level: Level to start at, where something of that level or above can help.
     """
 
     error_type: ErrorType
@@ -103,6 +104,7 @@ class Situation:
     max_level: int
     allowed: tuple[str, ...]
     error_info: Mapping[str, Any]
+    start_level: int = 1
 
     def key(self, strategy: str) -> Key:
         """Return where the outcome of `strategy` is counted."""
@@ -211,6 +213,8 @@ class Chooser:
             and used[int(strategy.level)] < LEVEL_LIMITS.get(int(strategy.level), math.inf)
             and _possible(strategy, situation.error_info)
         ]
+        # What a circuit has found down is not mended by little.
+        fitting = [s for s in fitting if s.level >= situation.start_level] or fitting
         if situation.transient:
             recommended = [s for s in fitting if s.name == situation.recommended]
             return recommended or fitting

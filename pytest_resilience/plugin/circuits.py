@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from pytest_resilience.browser.trial import Trial
 
 Breakers = tuple[CircuitBreaker, ...]
+#: What fails although its circuit is not closed is not mended by a retry.
+START_LEVELS = {
+    CircuitState.CLOSED: 1,
+    CircuitState.HALF_OPEN: 2,
+    CircuitState.OPEN: 4,
+    CircuitState.ISOLATED: 4,
+}
 _REFUSING = (CircuitState.OPEN, CircuitState.ISOLATED)
 
 
@@ -138,6 +145,13 @@ class Circuits:
         if breakers:
             self._pending.append(_Pending(incident, breakers, bool(scene.broken) or starting))
         self.weigh()
+
+    def start_level(self, scene: Scene) -> int:
+        """Return the level of recovery to start at for what failed in `scene`."""
+        if self.calm:
+            return 1
+        breakers, _recipe = self._of(scene)
+        return max((START_LEVELS[b.get_state()] for b in breakers), default=1)
 
     def cover(self, scene: Scene, chain: tuple[ExceptionFact, ...]) -> bool:
         """Return whether a circuit takes care of what failed in `scene`."""

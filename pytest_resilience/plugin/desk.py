@@ -156,6 +156,7 @@ class FailureDesk:
                 case.history,
                 hopeless=hopeless,
                 environment=self._environment,
+                start_level=self._circuits.start_level(scene),
             )
             again = incident.report.error_type.infrastructure or incident.diagnosis.transient
             self._settle(case, survived=not again)
