@@ -231,7 +231,8 @@ class TestDecision:
                 id="level",
             ),
             pytest.param(
-                "CircuitOpen", 1, ItemPolicy("all", 4, 5), "no recovery up to level 5 can help",
+                "CircuitOpen", 1, ItemPolicy("all", 4, 5, ("fresh_window",)),
+                "no recovery up to level 5 can help",
                 id="nothing-fits",
             ),
             pytest.param(
