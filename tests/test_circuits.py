@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import pickle
 import threading
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -15,9 +17,10 @@ import pytest_resilience
 from pytest_resilience import CircuitBreaker, CircuitConfig, CircuitOpenError, CircuitState
 from pytest_resilience.circuits import CIRCUITS, Circuits
 from pytest_resilience.core import circuit
-from pytest_resilience.core.circuit import MemoryCell, Outcome
+from pytest_resilience.core.circuit import MemoryCell, Outcome, Transition
 from pytest_resilience.core.registry import KINDS
 from pytest_resilience.exceptions import ConfigurationError
+from tests.docs.pages import DOCS, sections, table, tables
 
 
 @pytest.fixture(autouse=True)
@@ -84,12 +87,13 @@ class TestCircuitBreaker:
 
     def test_it_half_opens_by_itself_as_time_passes(self) -> None:
         breaker = CircuitBreaker(failure_threshold=1, recovery_timeout=0.05, success_threshold=1)
+        states: list[CircuitState] = []
+        breaker.add_listener(lambda move: states.append(move.to_state))
         breaker.record_failure()
-        assert breaker.get_state() == "open"
-        threading.Event().wait(0.06)
-        assert breaker.get_state() == "half-open"
+        while breaker.get_state() is CircuitState.OPEN:
+            threading.Event().wait(0.01)
         breaker.record_success()
-        assert breaker.get_state() == "closed"
+        assert states == ["open", "half-open", "closed"]
 
     def test_an_async_function_is_executed(self) -> None:
         async def double(number: int) -> int:
@@ -201,3 +205,71 @@ class TestRegistry:
 
     def test_the_public_class_is_one_of_the_core(self) -> None:
         assert issubclass(CircuitBreaker, circuit.CircuitBreaker)
+
+
+REFERENCE = DOCS / "reference" / "circuits.md"
+
+
+def listed(section: str, column: str) -> list[str]:
+    """Return a column of the table in a section of the reference, without arguments."""
+    (rows,) = (t for t in tables(sections(REFERENCE)[section]) if column in t[0])
+    return [row[column].strip("`").partition("(")[0] for row in rows]
+
+
+class TestReference:
+    """circuits.md says what the code says."""
+
+    def test_it_lists_the_parameters_with_their_defaults(self) -> None:
+        rows = table(REFERENCE, "parameter")
+        told = {row["parameter"]: row["default"].strip("`") for row in rows}
+        assert told == {
+            f.name: str(getattr(CircuitConfig(), f.name)) for f in fields(CircuitConfig)
+        }
+
+    def test_it_lists_the_states(self) -> None:
+        (rows,) = (t for t in tables(sections(REFERENCE)["States"]) if "calls" in t[0])
+        assert [row["state"] for row in rows] == [state.value for state in CircuitState]
+
+    @pytest.mark.parametrize(
+        ("section", "kind"),
+        [("Methods", CircuitBreaker), ("Circuits of a run", Circuits)],
+        ids=["breaker", "registry"],
+    )
+    def test_it_lists_the_methods(self, section: str, kind: type) -> None:
+        told = set(listed(section, "method")) - {"@grid"}
+        there = {
+            name
+            for name in dir(kind)
+            if not name.startswith("_") and callable(getattr(kind, name)) and name != "finish"
+        }
+        assert told == there
+
+    def test_it_lists_the_figures(self) -> None:
+        assert listed("Figures", "figure") == list(CircuitBreaker().get_metrics())
+
+    def test_it_lists_what_a_transition_says(self) -> None:
+        assert listed("Transitions", "attribute") == [f.name for f in fields(Transition)]
+
+    def test_it_lists_what_the_error_says(self) -> None:
+        told = listed("CircuitOpenError", "attribute")
+        assert set(told) == set(vars(CircuitOpenError("x", 1.0))) - {"message"}
+
+    @each_kind
+    def test_it_lists_factories_and_decorators(self, kind: str) -> None:
+        create, decorate = NAMES[kind]
+        text = sections(REFERENCE)["Circuits of a run"]
+        assert f"`{kind}`" in text
+        assert f"`{create}(" in text
+        assert f"`@{decorate}(" in text
+
+    def test_its_example_of_health_has_the_keys_of_the_metrics(self) -> None:
+        text = sections(REFERENCE)["Health metrics"]
+        told = json.loads(text.partition("```json\n")[2].partition("```")[0])
+        circuits = Circuits()
+        circuits.get("worker", "gw0")
+        metrics = circuits.get_health_metrics()
+        assert set(told) == set(metrics)
+        assert list(told["aggregate"]) == list(metrics["aggregate"])
+        of_one = set(told["workers"]["gw0"])
+        assert of_one < set(metrics["workers"]["gw0"])
+        assert all(f"`{key}`" in text for key in set(metrics["workers"]["gw0"]) - of_one)

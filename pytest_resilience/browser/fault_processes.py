@@ -25,6 +25,8 @@ from pytest_resilience.core.evidence import LIFELESS, STOPPED
 
 #: Seconds a process gets to end, or to stop.
 STATE_LIMIT_S = 10.0
+#: Seconds a process gets to be stopped, or to go on.
+_SIGNAL_LIMIT_S = 2.0
 #: Seconds a page that may have no more memory gets to want some.
 _WANT_LIMIT_S = 5.0
 #: Bytes of data that a process may have; any process has more.
@@ -214,13 +216,16 @@ def _stop(applied: Applied, victims: Sequence[ProcessId]) -> Callable[[], None]:
     def go_on() -> None:
         _signal((v for v in victims if processes.state(v) == STOPPED), signal.SIGCONT)
         waker.dismiss()
+        until(lambda: STOPPED not in map(processes.state, victims), within_s=_SIGNAL_LIMIT_S)
 
     applied.when_undone(go_on)
     applied.prove(signal=signal.SIGSTOP.name)
     applied.look(lambda: _states(victims))
     _signal(victims, signal.SIGSTOP)
     stopped = (STOPPED, *LIFELESS)
-    if not until(lambda: all(processes.state(v) in stopped for v in victims), within_s=1.0):
+    if not until(
+        lambda: all(processes.state(v) in stopped for v in victims), within_s=_SIGNAL_LIMIT_S
+    ):
         raise FaultError(f"{applied.name}: pid {_pids(victims)} could not be stopped.")
     return go_on
 

@@ -18,17 +18,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+import psutil
 import urllib3
 
 from pytest_resilience.browser import answers, processes
 from pytest_resilience.browser.client import Line
+from pytest_resilience.browser.processes import ProcessId
 from pytest_resilience.browser.rebirth import free_port
 from pytest_resilience.browser.target import GATEWAY_STATUSES
 from pytest_resilience.browser.wire import Reply, Wire
 from pytest_resilience.core.evidence import OK
 
 if TYPE_CHECKING:
-    from pytest_resilience.browser.processes import ProcessId
     from pytest_resilience.browser.starts import Launch
 
 #: The capability by which such a session is known in a grid: a name, and until when it lives.
@@ -141,7 +142,7 @@ class Local:
         return _SEVERED
 
     def _members(self, folder: str = "") -> list[ProcessId]:
-        roots = [*processes.mentioning(folder), *([self._driver] if self._driver else [])]
+        roots = [*(_given(folder) if folder else ()), *([self._driver] if self._driver else ())]
         found = dict.fromkeys(member for root in roots for member in processes.family(root))
         if self._driver is not None:
             found.update(dict.fromkeys(processes.group(self._driver)))
@@ -150,6 +151,20 @@ class Local:
     def _end(self, folder: str) -> None:
         processes.exterminate(lambda: self._members(folder))
         processes.reap_child(self._child)
+
+
+def _given(folder: str) -> Iterator[ProcessId]:
+    """Yield the processes that were given `folder`, in their environment or as an argument.
+
+    The handlers of a Chromium's crashes leave its process group, and have no parent.
+    """
+    yield from processes.mentioning(folder)
+    for process in psutil.process_iter():
+        try:
+            if folder in process.environ().values():
+                yield ProcessId(process.pid, process.create_time())
+        except (psutil.Error, OSError):
+            continue
 
 
 class Remote:

@@ -102,6 +102,19 @@ class CircuitRegistry:
                 cell = self._cell(kind, name) if make_cell else None
                 breaker.configure(self._config_of.get(kind, breaker.config), cell)
 
+    def renew(
+        self,
+        config_of: Mapping[str, CircuitConfig] | None = None,
+        make_cell: MakeCell | None = None,
+    ) -> None:
+        """Begin anew, as if just made: without circuits, and with nobody who listens."""
+        config_of = _checked(config_of or {})
+        with self._lock:
+            self._circuits = {}
+            self._listeners, self._alerts = Listeners(), Listeners()
+            self._critical = False
+            self._config_of, self._make_cell = config_of, make_cell
+
     def circuits(self) -> list[CircuitBreaker]:
         """Return all circuits, by kind and name."""
         with self._lock:

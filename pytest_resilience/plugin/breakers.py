@@ -5,12 +5,12 @@ Invariant: each change of a circuit is recorded once, as an event, and told at t
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_resilience.circuits import CIRCUITS
 from pytest_resilience.config import Settings
 from pytest_resilience.core import events
 from pytest_resilience.core.circuit import CircuitBreaker
@@ -45,22 +45,18 @@ def config_of(settings: Settings) -> CircuitConfig:
 
 
 def registry_of(
-    settings: Settings, clock: Clock, alerts: Alerts, make_cell: MakeCell | None = None
+    settings: Settings, alerts: Alerts, make_cell: MakeCell | None = None
 ) -> CircuitRegistry:
-    """Return the circuits of a run, of which this process has seen none yet.
+    """Return the circuits of this process, as they are when a run begins.
+
+    They are those that tests find as well, by `circuits.CIRCUITS`.
 
     Args:
         make_cell: Makes the place where a circuit is kept, if other processes share it.
     """
-    config = config_of(settings)
-    registry = CircuitRegistry(
-        dict.fromkeys(KINDS, config),
-        monotonic=clock.monotonic,
-        chance=random.Random(),
-        make_cell=make_cell,
-    )
-    registry.on_alert(alerts)
-    return registry
+    CIRCUITS.renew(dict.fromkeys(KINDS, config_of(settings)), make_cell)
+    CIRCUITS.on_alert(alerts)
+    return CIRCUITS
 
 
 class Alerts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import urllib3
@@ -17,6 +17,8 @@ from pytest_resilience.core.injection import Platform
 from tests.browser.playground import Playground, playground, start_firefox
 
 pytestmark = pytest.mark.browser
+
+Eventually = Callable[..., bool]
 
 
 @pytest.fixture(scope="module")
@@ -142,13 +144,15 @@ class TestProcesses:
         assert ground.driver.title == "Shop"
 
     @pytest.mark.parametrize("name", ["pause_renderer", "pause_driver"])
-    def test_what_is_paused_goes_on_by_itself(self, ground: Playground, name: str) -> None:
+    def test_what_is_paused_goes_on_by_itself(
+        self, ground: Playground, name: str, eventually: Eventually
+    ) -> None:
         begun = time.monotonic()
         applied = ground.apply(name)
         assert STOPPED in states(applied)
         assert ground.driver.execute_script("return 1") == 1
         assert time.monotonic() - begun > 1.9
-        assert states(applied) <= {ALIVE, GONE}
+        assert eventually(lambda: states(applied) <= {ALIVE, GONE})
 
     def test_the_browser_ends_with_its_content_processes(self, ground: Playground) -> None:
         evidence = ground.apply("kill_content_process").evidence()

@@ -346,6 +346,7 @@ class TestLocal:
             pytest.param("browser", "sleep 600 & sleep 600", id="browser"),
             # It leaves the process group of its driver, and its parent dies.
             pytest.param("browser", "setsid sh -c 'sleep 600; :' x \"$@\" &", id="detached"),
+            pytest.param("browser", "setsid sleep 600 &", id="nameless"),
         ],
     )
     def test_what_never_answers_is_ended_in_time(

@@ -53,6 +53,19 @@ class TestCircuits:
         assert registry.get("worker", "chrome") is not chrome
         assert registry.get("browser", "firefox") is not chrome
 
+    def test_it_can_begin_anew(self, registry: CircuitRegistry) -> None:
+        """With other parameters, without circuits, and with nobody who listens."""
+        heard: list[Transition] = []
+        old = registry.get("browser", "chrome")
+        registry.add_listener(heard.append)
+        registry.renew({"browser": QUICK})
+        assert registry.circuits() == []
+        new_one = registry.get("browser", "chrome")
+        assert (new_one is old, new_one.config) == (False, QUICK)
+        new_one.record_failure()
+        assert new_one.get_state() == "open"
+        assert heard == []
+
     def test_the_kinds_are_these(self) -> None:
         assert KINDS == ("browser", "endpoint", "worker", "hardware", "test_type")
 
