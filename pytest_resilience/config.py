@@ -53,12 +53,14 @@ class ItemPolicy:
     Attributes:
         retry: As ``--resilience-retry``, or ``never`` for a test marked ``no_resilience``.
         strategies: Names of the recoveries it allows; empty for all.
+        test_type: Name of the circuit it shares with others of its type; "" for none.
     """
 
     retry: str
     max_attempts: int
     max_level: int
     strategies: tuple[str, ...] = ()
+    test_type: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> ItemPolicy:

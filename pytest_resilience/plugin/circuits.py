@@ -6,7 +6,7 @@ have asked for before; nothing but sessions that were lost, or could not be had,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,7 @@ class Circuits:
         self.calm = not (enabled and shared)
         self._always_ask = enabled and shared
         self._needs: dict[tuple[FixtureDef, Any], Breakers] = {}
+        self._types: Mapping[Any, str] = {}
         self._asked: dict[Any, Breakers] = {}
         self._turned_away: Breakers = ()
         self._pending: list[_Pending] = []
@@ -86,6 +87,10 @@ class Circuits:
         self.hopeless: set[CircuitBreaker] = set()
         self._recipes: dict[CircuitBreaker, Callable[[], Trial | None]] = {}
         registry.add_listener(self._moved)
+
+    def set_types(self, types: Mapping[Any, str]) -> None:
+        """Take in the types of the items that have one."""
+        self._types = types if self._enabled else {}
 
     # Who needs what
 
@@ -110,7 +115,7 @@ class Circuits:
 
     def needed_by(self, item: Any) -> Breakers:
         """Return the circuits that `item` is known to need."""
-        found = dict.fromkeys(self._asked.get(item, ()))
+        found = dict.fromkeys((*self._of_type(item), *self._asked.get(item, ())))
         for (fixturedef, value), breakers in self._needs.items():
             if requests(item, fixturedef) and parameter(item, fixturedef) == value:
                 found.update(dict.fromkeys(breakers))
@@ -126,13 +131,12 @@ class Circuits:
         """
         if not self._enabled:
             return
+        own_type = self._of_type(item)
         breakers, recipe = self._of(scene)
         if self._turned_away or (breakers and not self.needed_by(item)):
             # It asks for a browser without a fixture we know.
             self._asked[item] = self._turned_away or breakers
             self._turned_away = ()
-        if not breakers:
-            return
         for breaker in breakers:
             self._recipes[breaker] = recipe
         starting = scene.failed_start is not None
@@ -142,6 +146,7 @@ class Circuits:
         )
         if incident.report.error_type.infrastructure:
             breakers = tuple(b for b in breakers if b.kind in kinds)
+            breakers += own_type
         if breakers:
             self._pending.append(_Pending(incident, breakers, bool(scene.broken) or starting))
         self.weigh()
@@ -173,10 +178,12 @@ class Circuits:
             for breaker in pending.breakers:
                 self._record(breaker, pending, recovered=cured is True)
 
-    def survived(self, mark: int) -> None:
-        """A test that has sent commands since `mark` met no failure of the infrastructure."""
+    def survived(self, item: Any, mark: int) -> None:
+        """`item` has sent commands since `mark`, and met no failure of the infrastructure."""
         if not self._enabled:
             return
+        for breaker in self._of_type(item):
+            self._report(breaker, Outcome.SUCCESS, "")
         for session in self._sessions.used_since(mark):
             for breaker in self._named(session.browser, session.endpoint, remote=session.remote):
                 self._recipes.setdefault(breaker, _recipe_of(session))
@@ -209,13 +216,13 @@ class Circuits:
         self, breakers: Breakers, incident: Incident, scene: Scene, *, last_follows: bool
     ) -> None:
         """Open at once what cannot work; and do not spend a last attempt on what did not."""
-        from pytest_resilience.browser.trial import hard_down
-
         if not (incident.report.error_type.infrastructure and incident.decision.retry):
             return
         for breaker in breakers:
             down = ""
             if breaker.kind == "endpoint":
+                from pytest_resilience.browser.trial import hard_down
+
                 down = hard_down(scene.evidence, breaker.name)
             elif last_follows:
                 down = "no session could be had for a test, which has one attempt left"
@@ -262,6 +269,11 @@ class Circuits:
         if start is None:
             return (), _no_recipe
         return self._named(start.browser, start.endpoint, remote=start.remote), _start_of(start)
+
+    def _of_type(self, item: Any) -> Breakers:
+        """Return the circuit of the type of `item`; nobody else can try it but its tests."""
+        name = self._types.get(item)
+        return (self._registry.get("test_type", name),) if name else ()
 
     def _named(self, browser: str, endpoint: str, *, remote: bool) -> Breakers:
         name = browser.removesuffix("-headless-shell") or "browser"

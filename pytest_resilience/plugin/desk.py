@@ -228,7 +228,7 @@ class FailureDesk:
             last = case.failures.incidents[-1:] if case.failures is not None else []
             lost = [i for i in last if i.report.error_type.infrastructure]
             if all(incident.report.retry_successful for incident in lost):
-                self._circuits.survived(case.mark)
+                self._circuits.survived(case.item, case.mark)
             self._circuits.release()
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)

@@ -1,14 +1,14 @@
 """The pytest11 entry point: options, and the place where everything is put together.
 
 Invariant: importing this module loads the standard library, pytest and `config`
-alone; without ``--resilience`` it registers its options and markers and nothing else.
+alone; without ``--resilience`` it registers its options, markers and fixtures and nothing else.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,9 @@ from pytest_resilience.config import Settings, resolve
 from pytest_resilience.exceptions import ConfigurationError
 from pytest_resilience.options import OPTIONS, Option
 from pytest_resilience.plugin import markers
+
+if TYPE_CHECKING:
+    from pytest_resilience.core.circuit import CircuitBreaker
 
 #: Options with which pytest runs no test to its end.
 _NO_TESTS_RUN = (
@@ -100,3 +103,17 @@ def _settings(config: pytest.Config) -> Settings:
         )
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+@pytest.fixture
+def circuit_breaker(request: pytest.FixtureRequest) -> CircuitBreaker:
+    """The circuit of this test's type: that of its marker, else of its module.
+
+    For what the test itself depends on: ``circuit_breaker.execute(call)``, or
+    ``with circuit_breaker.guard():``.
+    """
+    from pytest_resilience.circuits import CIRCUITS
+
+    types = (m.kwargs.get("test_type") for m in request.node.iter_markers("resilience"))
+    name = next((name for name in types if name), request.node.nodeid.partition("::")[0])
+    return CIRCUITS.get("test_type", name)

@@ -16,13 +16,13 @@ from pytest_resilience.config import ItemPolicy, Settings, check, nearest
 from pytest_resilience.exceptions import ConfigurationError, MarkerError
 
 REGISTRATIONS = (
-    "resilience(retry=..., max_attempts=..., max_level=..., strategies=[...]): how failures of "
-    "this test are retried; see the options of the same names. strategies: the only recoveries "
-    "it allows.",
+    "resilience(retry=..., max_attempts=..., max_level=..., strategies=[...], test_type=...): how "
+    "failures of this test are retried; see the options of the same names. strategies: the only "
+    "recoveries it allows. test_type: the circuit it shares with others of its type.",
     "no_resilience: never retry this test; its failures are still diagnosed.",
 )
 
-_ARGUMENTS = ("retry", "max_attempts", "max_level", "strategies")
+_ARGUMENTS = ("retry", "max_attempts", "max_level", "strategies", "test_type")
 
 
 def item_policy(item: pytest.Item, settings: Settings, known: Sequence[str]) -> ItemPolicy:
@@ -76,6 +76,13 @@ def _checked(item: pytest.Item, name: str, value: Any, valid: str) -> Any:
             f"{item.nodeid}: marker resilience has no argument {name!r}; "
             f"valid ones: {valid}.{nearest(name, _ARGUMENTS)}"
         )
+    if name == "test_type":
+        if not isinstance(value, str) or not value.strip():
+            raise MarkerError(
+                f"{item.nodeid}: marker resilience(test_type=...): {value!r} is not valid; "
+                "expected a name."
+            )
+        return value.strip()
     try:
         return check(name, value, f"{item.nodeid}: marker resilience({name}=...)")
     except ConfigurationError as error:
