@@ -93,7 +93,7 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
     else:
         clock, alerts = SystemClock(), Alerts(config, faults)
         cells = sharing.cells_of(worker_input or {}, session_id, faults.warn)
-        registry = registry_of(settings, clock, alerts, cells.cell if cells else None)
+        registry = registry_of(settings, alerts, cells.cell if cells else None)
         begun = sharing.begun(worker_input)
         log = CircuitLog(registry, sink, clock, worker=worker, begun=begun)
         if worker_input is None:
@@ -231,6 +231,8 @@ class RunningHalf:
         except MarkerError as error:
             self._refuse(str(error))
             return
+        types = {item: p.test_type for item, p in policies.items() if p.test_type}
+        self._gate.circuits.set_types(types)
         forked = {item for item in session.items if is_forked(item)}
         foreign = forked | {item for item in session.items if is_foreign(item)}
         subtests = None
