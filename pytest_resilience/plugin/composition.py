@@ -87,13 +87,15 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
     if controls:
         register(ReportStream(recorder), "resilience-stream")
         register(WorkerInput(session_id, faults), "resilience-worker-input")
-        shared = sharing.SharedCircuits(settings, session_id, faults.warn)
+        shared = sharing.SharedCircuits(settings, faults.warn)
         report.circuits = shared.told
         register(shared, "resilience-shared-circuits")
     else:
         clock, alerts = SystemClock(), Alerts(config, faults)
         cells = sharing.cells_of(worker_input or {}, session_id, faults.warn)
         registry = registry_of(settings, alerts, cells.cell if cells else None)
+        if cells is not None:
+            register(sharing.WorkerCells(cells), "resilience-cells")
         begun = sharing.begun(worker_input)
         log = CircuitLog(registry, sink, clock, worker=worker, begun=begun)
         if worker_input is None:

@@ -6,6 +6,7 @@ because it runs elsewhere, keeps circuits of its own, and the user is told so.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -27,10 +28,10 @@ _TOLD = "resilience_circuits"
 class SharedCircuits:
     """The controller's part: names the place, and hears from workers what became of circuits."""
 
-    def __init__(self, settings: Settings, session_id: str, warn: Callable[[str], None]) -> None:
-        folder = settings.db.parent if settings.db is not None else Path(tempfile.gettempdir())
-        self._place = folder / f"live-{session_id}.sqlite"
-        self._run = session_id
+    def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
+        # Not beside the history: that may be on another machine's disk, where it cannot be shared.
+        self._folder = tempfile.mkdtemp(prefix="pytest-resilience-")
+        self._place = Path(self._folder) / "circuits.sqlite"
         self._enabled = settings.circuit_breaker
         self._warn = warn
         self._begun = time.monotonic()
@@ -55,7 +56,7 @@ class SharedCircuits:
 
     def pytest_unconfigure(self) -> None:
         """Leave nothing behind."""
-        SharedCells(self._place, run=self._run).remove()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def told(self) -> dict[str, Any]:
         """Return what became of all circuits; see `breakers.CircuitLog.told`."""
@@ -70,6 +71,17 @@ def cells_of(
     if not place:
         return None
     return SharedCells(Path(place), run=session_id, on_degraded=warn)
+
+
+class WorkerCells:
+    """Lets go of the circuits a worker shares with others when it ends."""
+
+    def __init__(self, cells: SharedCells) -> None:
+        self._cells = cells
+
+    def pytest_unconfigure(self) -> None:
+        """Close them."""
+        self._cells.close()
 
 
 def begun(worker_input: Mapping[str, Any] | None) -> float | None:

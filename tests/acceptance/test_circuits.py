@@ -149,4 +149,3 @@ def test_all_workers_share_the_circuits(run_browsers: Run) -> None:
     assert moves[-1]["to_state"] == "closed", run.output
     # One story, whoever told which part of it.
     assert [m["from_state"] for m in moves[1:]] == [m["to_state"] for m in moves[:-1]]
-    assert list((run.folder / ".resilience").glob("live*")) == []
