@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,8 @@ CRASH_LIMIT_S = 10.0
 _SCRIPT_LIMIT_S = 30.0
 #: Seconds a page gets to show that it still answers.
 _LIFE_LIMIT_S = 1.0
+#: Seconds it gets to show that where it may be occupied for a short time only.
+_GLANCE_LIMIT_S = 0.3
 #: Seconds a page gets to be free again.
 _BACK_LIMIT_S = 2.0
 
@@ -82,10 +83,7 @@ def stall_script(applied: Applied) -> None:
     endless = "for (;;);"
     if applied.platform not in DEVTOOLS:
         applied.leaves("the script computes until the session is ended")
-        _script_soon(applied.session, endless)
-        if not until(lambda: not _runs_scripts(applied.session), within_s=CRASH_LIMIT_S):
-            raise FaultError(f"{applied.name}: the page still answers.")
-        applied.prove(answers=False)
+        _script_soon(applied, endless)
         return
     pages = impose(applied, [], [("Runtime.terminateExecution", {})])
     page = pages.current()
@@ -99,7 +97,7 @@ def occupy_page(applied: Applied) -> None:
     occupied = f"const end = Date.now() + {millis}; while (Date.now() < end);"
     applied.prove(seconds=applied.fault.lasts_s)
     if applied.platform not in DEVTOOLS:
-        _script_soon(applied.session, occupied)
+        _script_soon(applied, occupied)
         return
     with contextlib.closing(Pages(applied.session)) as pages:
         pages.evaluate(pages.current(), f"void setTimeout(() => {{{occupied}}}, 0)")
@@ -205,17 +203,20 @@ def _script(session: DriverSession, script: str, limit_s: float) -> Any:
     return reply.value
 
 
-def _script_soon(session: DriverSession, script: str) -> None:
-    """Begin a script that computes for long, once the answer about it is on the way."""
-    soon_s = 0.2
-    _script(session, f"setTimeout(() => {{{script}}}, {soon_s * 1000:.0f})", _SCRIPT_LIMIT_S)
-    time.sleep(soon_s)
+def _script_soon(applied: Applied, script: str) -> None:
+    """Begin a script that computes for long; return once the page does not answer any more."""
+    session = applied.session
+    # Not before the answer about it is on the way, which it would hold up.
+    _script(session, f"setTimeout(() => {{{script}}}, 200)", _SCRIPT_LIMIT_S)
+    if not until(lambda: not _runs_scripts(session), within_s=CRASH_LIMIT_S):
+        raise FaultError(f"{applied.name}: the page still answers.")
+    applied.prove(answers=False)
 
 
 def _runs_scripts(session: DriverSession) -> bool:
     body = {"script": "return 1", "args": []}
     path = f"/session/{session.session_id}/execute/sync"
-    return session.wire.ask("POST", path, limit_s=_LIFE_LIMIT_S, body=body).good
+    return session.wire.ask("POST", path, limit_s=_GLANCE_LIMIT_S, body=body).good
 
 
 def _resident(session: DriverSession) -> int:

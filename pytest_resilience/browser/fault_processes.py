@@ -19,7 +19,8 @@ import psutil
 
 from pytest_resilience.browser import processes
 from pytest_resilience.browser.fault_applied import Applied, FaultError, until
-from pytest_resilience.browser.fault_pages import crash_when
+from pytest_resilience.browser.fault_devtools import Pages
+from pytest_resilience.browser.fault_pages import CRASH_LIMIT_S, crash_when
 from pytest_resilience.browser.processes import ProcessId
 from pytest_resilience.core.evidence import LIFELESS, STOPPED
 
@@ -27,8 +28,6 @@ from pytest_resilience.core.evidence import LIFELESS, STOPPED
 STATE_LIMIT_S = 10.0
 #: Seconds a process gets to be stopped, or to go on.
 _SIGNAL_LIMIT_S = 2.0
-#: Seconds a page that may have no more memory gets to want some.
-_WANT_LIMIT_S = 5.0
 #: Bytes of data that a process may have; any process has more.
 _MEMORY_LIMIT = 1 << 20
 #: Exit status of a worker that ends at once.
@@ -92,14 +91,14 @@ def limit_memory(applied: Applied) -> None:
     """Let the processes that render the pages get no more memory, and one of them want some."""
     victims = _renderers(applied)
     applied.look(lambda: _states(victims))
-    lifts = [_limit_memory(applied, victim) for victim in victims]
-    crashed = crash_when(
-        applied.session,
-        lambda pages, page: pages.talk.tell(
-            "Runtime.evaluate", {"expression": _WANT}, sessionId=page
-        ),
-        limit_s=_WANT_LIMIT_S,
-    )
+    lifts: list[Callable[[], None]] = []
+
+    def starve(pages: Pages, page: str) -> None:
+        # Not before the connection is there: a page could die of being asked anything.
+        lifts.extend(_limit_memory(applied, victim) for victim in victims)
+        pages.talk.tell("Runtime.evaluate", {"expression": _WANT}, sessionId=page)
+
+    crashed = crash_when(applied.session, starve, limit_s=CRASH_LIMIT_S)
     if crashed:
         # The processes of other tabs, and the one in reserve, are spared.
         for lift in lifts:
@@ -245,13 +244,16 @@ def _pause(applied: Applied, victims: Sequence[ProcessId]) -> None:
 
 
 def _limit_memory(applied: Applied, victim: ProcessId) -> Callable[[], None]:
-    process = psutil.Process(victim.pid)
-    if not hasattr(process, "rlimit"):
+    if not hasattr(psutil.Process, "rlimit"):
         raise FaultError(f"{applied.name} is possible on Linux alone.")
     try:
+        process = psutil.Process(victim.pid)
         soft, hard = process.rlimit(psutil.RLIMIT_DATA)
         # The hard limit stays: only the superuser could raise it again.
         process.rlimit(psutil.RLIMIT_DATA, (_MEMORY_LIMIT, hard))
+    except psutil.NoSuchProcess:
+        # It has ended meanwhile, as one in reserve may.
+        return lambda: None
     except (psutil.Error, OSError) as error:
         raise FaultError(
             f"{applied.name}: the memory of pid {victim.pid} cannot be limited ({error}); the "
@@ -259,7 +261,7 @@ def _limit_memory(applied: Applied, victim: ProcessId) -> Callable[[], None]:
         ) from error
 
     def lift() -> None:
-        if processes.state(victim) not in LIFELESS:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.rlimit(psutil.RLIMIT_DATA, (soft, hard))
 
     applied.when_undone(lift)

@@ -152,10 +152,12 @@ class FaultKit:
         self._applied.append(applied)
         try:
             DEEDS[name](applied)
-        except Exception:
+        except Exception as error:
             applied.undo()
             self._applied.remove(applied)
-            raise
+            if isinstance(error, FaultError | InjectedError):
+                raise
+            raise FaultError(f"{name}: {type(error).__name__}: {error}") from error
         return applied
 
     def simulate(self, name: str) -> NoReturn:

@@ -113,16 +113,27 @@ class TestRefusal:
         with pytest.raises(FaultError, match=r"cannot strike while a command.*kill_browser"):
             kit_of().apply("crash_tab", during=True)
 
+    def test_what_fails_otherwise_says_how_and_leaves_nothing_in_force(self) -> None:
+        def arrange() -> None:
+            raise OSError("no such database")
+
+        kit = FaultKit(SessionRegistry(), arrange=arrange)
+        with pytest.raises(FaultError, match="fail_application_database: OSError: no such data"):
+            kit.apply("fail_application_database")
+        assert kit.applied == ()
+
     def test_a_process_that_died_and_whose_pid_somebody_else_has(self) -> None:
         from pytest_resilience.browser.processes import ProcessId
 
         with subprocess.Popen(["sleep", "60"]) as other:
-            known = session()
-            known.driver_process = ProcessId(other.pid, 1.0)
-            with pytest.raises(FaultError, match="does not run any more"):
-                FaultKit(SessionRegistry(), known).apply("kill_driver")
-            assert other.poll() is None
-            other.kill()
+            try:
+                known = session()
+                known.driver_process = ProcessId(other.pid, 1.0)
+                with pytest.raises(FaultError, match="does not run any more"):
+                    FaultKit(SessionRegistry(), known).apply("kill_driver")
+                assert other.poll() is None
+            finally:
+                other.kill()
 
 
 class TestUndoing:

@@ -134,7 +134,9 @@ class TestNetwork:
         assert ground.fetch()[0] == 0
         pages.close()
         assert eventually(lambda: ground.fetch()[0] == 200)
-        assert not [t for t in threading.enumerate() if t.name == "resilience-fault"]
+        assert eventually(
+            lambda: "resilience-fault" not in [thread.name for thread in threading.enumerate()]
+        )
 
 
 class TestPage:

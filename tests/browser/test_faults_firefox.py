@@ -171,7 +171,7 @@ class TestProcesses:
             assert ground.fetch()[0] == 500
             applied.undo()
             begun = time.monotonic()
-            ground.apply("occupy_page")
+            assert ground.apply("occupy_page").evidence()["answers"] is False
             assert ground.driver.execute_script("return 1") == 1
             assert time.monotonic() - begun > 1.5
             stalled = ground.apply("stall_script")
