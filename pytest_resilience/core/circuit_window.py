@@ -50,10 +50,10 @@ def current(window: Window, slot: int) -> Window:
 def added(window: Window, slot: int, *, failed: bool, seconds: float | None) -> Window:
     """Return the window with another call; `seconds` is how long it took, if known."""
     window = current(window, slot)
-    bucket = Bucket(slot)
+    successes = failures = timed = milliseconds = 0
     if window and window[-1].slot == slot:
-        window, bucket = window[:-1], window[-1]
-    _, successes, failures, timed, milliseconds = bucket
+        _, successes, failures, timed, milliseconds = window[-1]
+        window = window[:-1]
     if seconds is not None:
         timed, milliseconds = timed + 1, milliseconds + round(seconds * 1000)
     if failed:

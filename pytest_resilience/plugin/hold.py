@@ -104,7 +104,9 @@ class Hold:
                 if breaker.get_state() is CircuitState.HALF_OPEN:
                     return True
                 pause_s = breaker.retry_after()
-            self._pause(breaker, min(pause_s, left_s), deadline, told)
+            # A probe that comes too early does not count.
+            earliest_s = breaker.next_probe() if breaker.get_state() is CircuitState.OPEN else 0.0
+            self._pause(breaker, min(max(pause_s, earliest_s), left_s), deadline, told)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             if trial is not None:
                 told = self._probe(breaker, trial, deadline) or told

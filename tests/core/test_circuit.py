@@ -92,6 +92,8 @@ class TestNaming:
         assert new(clock).label == "browser:chrome"
         assert new(clock, kind="").label == "chrome"
         assert new(clock).acquire().circuit == "browser:chrome"
+        breaker = CircuitBreaker(CONFIG, name="x", monotonic=clock.monotonic, chance=LowChance())
+        assert (breaker.kind, breaker.label) == ("", "x")
 
     def test_it_shows_where_it_stands(self, breaker: CircuitBreaker) -> None:
         assert repr(breaker) == "<CircuitBreaker browser:chrome closed>"
@@ -120,6 +122,7 @@ class TestStates:
 
     def test_failures_need_no_reason(self, breaker: CircuitBreaker) -> None:
         breaker.record_failure()
+        assert breaker.reason == ""
         breaker.report(breaker.acquire(), Outcome.FAILURE)
         assert breaker.reason == "2 failures in a row"
 

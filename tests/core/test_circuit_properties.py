@@ -317,7 +317,7 @@ class Machine(RuleBasedStateMachine):
     @rule(process=processes)
     def wait_open(self, process: int) -> None:
         """Until it half-opens by itself, but for a moment; and then for that."""
-        self.model.elapse(self.clock.monotonic())
+        self.look(process)
         if self.model.state is OPEN:
             until = self.model.opened_at + self.model.config.recovery_timeout
             self.clock.sleep(until - self.clock.monotonic() - 0.25)

@@ -206,6 +206,7 @@ class TestClipped:
             pytest.param(" grid\n is  down ", "grid is down", id="spaces"),
             pytest.param("x" * 120, "x" * 120, id="fits"),
             pytest.param("x" * 121, "x" * 120, id="ascii"),
+            pytest.param("x" * 119 + '"', "x" * 119, id="a-quote-takes-two"),
             pytest.param("é" * 30, "é" * 20, id="six-bytes"),
             pytest.param("é" * 20, "é" * 20, id="six-bytes-fit"),
             pytest.param("x" * 60 + "é" * 11, "x" * 60 + "é" * 10, id="one-less"),

@@ -219,6 +219,12 @@ class TestReport:
         assert (counts, moves) == (True, ())
         assert record == before._replace(leases=(Lease(6, 994.0),), ignored=5, changed_at=NOW)
 
+    def test_a_call_without_a_permit_frees_none(self) -> None:
+        before = TRYING._replace(leases=(Lease(1, 995.0),))
+        record, counts, _ = rules.report(before, CONFIG, NOW, LOW, outcome=SUCCESS)
+        assert counts
+        assert record.leases == before.leases
+
     @pytest.mark.parametrize("outcome", Outcome)
     @pytest.mark.parametrize(
         ("record", "generation", "number"),

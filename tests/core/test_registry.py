@@ -183,6 +183,38 @@ class TestConfigure:
         assert made == ["worker gw0", "browser chrome", "browser firefox"]
 
 
+class TestRenew:
+    """A run begins with circuits of its own."""
+
+    def test_nothing_is_left_of_what_was_before(self, registry: CircuitRegistry) -> None:
+        heard: list[object] = []
+        registry.configure({"worker": QUICK}, lambda _kind, _name: MemoryCell())
+        registry.add_listener(heard.append)
+        registry.on_alert(heard.append)
+        before = registry.get("worker", "gw0")
+        registry.renew()
+        assert registry.circuits() == []
+        after = registry.get("worker", "gw0")
+        assert after is not before
+        assert after.config == CircuitConfig()
+        after.trip("x")
+        assert heard == []
+
+    def test_what_is_given_holds_from_then_on(self, registry: CircuitRegistry) -> None:
+        alerts: list[object] = []
+        cell = MemoryCell()
+        registry.get("worker", "gw0").trip("x")
+        registry.renew({"worker": QUICK}, lambda _kind, _name: cell)
+        registry.on_alert(alerts.append)
+        registry.get("worker", "gw0").record_failure()
+        assert cell.read().state is CircuitState.OPEN
+        assert len(alerts) == 1
+
+    def test_kinds_are_checked(self, registry: CircuitRegistry) -> None:
+        with pytest.raises(ConfigurationError, match="kind of circuit: 'node'"):
+            registry.renew({"node": QUICK})
+
+
 class TestReset:
     """All, those of a kind, or one."""
 
