@@ -15,7 +15,7 @@ import pytest
 
 from pytest_resilience.browser.meter import SystemMeter
 from pytest_resilience.browser.sessions import SessionRegistry
-from pytest_resilience.config import Settings
+from pytest_resilience.config import ItemPolicy, Settings
 from pytest_resilience.core.aggregation import ERROR_HOOKS, ErrorLog
 from pytest_resilience.core.builtin import builtin_strategies
 from pytest_resilience.core.classifier import BUILTIN_RULES, Rule
@@ -23,7 +23,7 @@ from pytest_resilience.core.deferral import Defer
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.exceptions import MarkerError
-from pytest_resilience.plugin import sharing
+from pytest_resilience.plugin import controller, sharing, wards
 from pytest_resilience.plugin.attempts import AttemptLoop
 from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, registry_of
 from pytest_resilience.plugin.companion import (
@@ -39,12 +39,14 @@ from pytest_resilience.plugin.environment import BrowserEnvironment
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.fixtures import FixtureKeeper
 from pytest_resilience.plugin.gate import Gate
+from pytest_resilience.plugin.ledger import Ledger
 from pytest_resilience.plugin.markers import item_policy
 from pytest_resilience.plugin.memory import remembering
 from pytest_resilience.plugin.mending import CommandRetries
 from pytest_resilience.plugin.observe import Recorder
 from pytest_resilience.plugin.session import SessionReport
 from pytest_resilience.plugin.sink import HookedSink, SystemClock
+from pytest_resilience.plugin.station import Station
 from pytest_resilience.plugin.stream import ReportStream
 from pytest_resilience.plugin.subtests import SubtestWatch
 from pytest_resilience.plugin.timeouts import TestTimeouts
@@ -85,7 +87,8 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         recorder = Recorder(sink, _nothing, _nothing)
         register(SpoolCloser(spool), "resilience-spool")
     if controls:
-        register(ReportStream(recorder), "resilience-stream")
+        rules = _rules(config, faults)
+        controller.register(config, settings, session_id, spool, sink, recorder, faults, rules)
         register(WorkerInput(session_id, faults), "resilience-worker-input")
         shared = sharing.SharedCircuits(settings, faults.warn)
         report.circuits = shared.told
@@ -102,6 +105,8 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
             report.circuits = log.told
         half = _running_half(config, settings, sink, recorder, faults, worker, strategies, log)
         register(half, "resilience-running")
+        if worker_input is None:
+            register(Ledger(config, recorder.results, faults, settle=recorder), "resilience-ledger")
 
 
 def _nothing(_event: object) -> None:
@@ -170,13 +175,16 @@ def _running_half(
         passed=lambda: recorder.passes,
     )
     log.agreement = engine.chooser.agreement
+    if worker != "main":
+        environment.station = Station.of(config, deferrals, strategies, faults)
+        wards.attend(config, registry)
     desk = FailureDesk(
         engine, keeper, environment, commands, gate.circuits, guard=faults, worker=worker
     )
     known = tuple(strategy.name for strategy in strategies)
     return RunningHalf(
         config, settings, registry, keeper, deferrals, gate, desk, sink, recorder, faults, log,
-        worker, known,
+        worker, known, environment.station,
     )  # fmt: skip
 
 
@@ -207,7 +215,9 @@ class RunningHalf:
         log: CircuitLog,
         worker: str,
         strategies: tuple[str, ...],
+        station: Station | None,
     ) -> None:
+        self._station = station
         self._known = strategies
         self._sink = sink
         self._faults = faults
@@ -269,6 +279,10 @@ class RunningHalf:
         if forked:
             self._register(ForkedParts(forked), "resilience-forked-parts")
             self._tell(forked_notice(len(forked)))
+        if self._station is not None:
+            usual = ItemPolicy.of(self._settings)
+            self._register(self._station, "resilience-station")
+            self._station.settle_in(session, policies, foreign, usual)
         self._sink.listen()
 
     def _register(self, part: object, name: str) -> None:
@@ -326,6 +340,11 @@ class SpoolCloser:
 
     def __init__(self, spool: Spool | None) -> None:
         self._spool = spool
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Say how much could not be written."""
+        output: dict[str, Any] = getattr(session.config, "workeroutput", {})
+        controller.hand_in_lost(output, self._spool)
 
     def pytest_unconfigure(self) -> None:
         """Close the spool."""

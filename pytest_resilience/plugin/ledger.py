@@ -18,10 +18,12 @@ from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.core.failures import ErrorSeverity, ErrorType
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.observe import ATTEMPT, Recorder
-from pytest_resilience.plugin.stream import OWN
+from pytest_resilience.plugin.stream import OWN, decides
 
 #: Why there is no verdict, if nobody knows better.
 _UNKNOWN = "nothing that ran it, if anything did, has reported how it ended"
+#: With these a person, or a plugin, ends a session before its time.
+_ENDINGS = (pytest.exit.Exception, pytest.UsageError)
 _PHASES = ("setup", "call", "teardown")
 _SHOWN = 3
 
@@ -32,8 +34,11 @@ class Ledger:
     Args:
         results: All results of the run, by the time it ends.
         settle: Takes in the reports of an item; None if whoever hears the reports does.
+
+    Attributes:
         closing: Called when no more items will be run, before the comparison: the last chance
             for those that were to be run again.
+        aborted: Returns why no item was run at all, "" if nothing else says so.
         why_lost: Returns why an item has no verdict, "" if that is not known.
     """
 
@@ -44,15 +49,14 @@ class Ledger:
         faults: FaultReporter,
         *,
         settle: Recorder | None = None,
-        closing: Callable[[], None] = lambda: None,
-        why_lost: Callable[[], str] = lambda: "",
     ) -> None:
         self._config = config
         self._results = results
         self._faults = faults
         self._settle = settle
-        self._closing = closing
-        self._why_lost = why_lost
+        self.closing: Callable[[], None] = lambda: None
+        self.aborted: Callable[[], str] = str
+        self.why_lost: Callable[[], str] = str
         self._expected: Sequence[str] = ()
         self._times = 1
         self._seen: Hearsay | None = None
@@ -88,14 +92,14 @@ class Ledger:
             result = yield
             on_purpose = bool(session.shouldfail or session.shouldstop)
             return result
-        except (session.Interrupted, session.Failed, KeyboardInterrupt, pytest.exit.Exception):
+        except (session.Interrupted, session.Failed, KeyboardInterrupt, *_ENDINGS):
             raise
         except BaseException:
             on_purpose = False
             raise
         finally:
             try:
-                self._closing()
+                self.closing()
                 self.close(session, stopped=on_purpose)
             except Exception as fault:  # noqa: BLE001 - what was lost is red, whatever fails here
                 session.testsfailed += 1
@@ -112,8 +116,9 @@ class Ledger:
         short = {nodeid for nodeid in expected if came[nodeid] < self._times}
         if short and self._settle is not None:
             short -= self._read_off(short)
-        if short and stopped:
-            self._faults.notes["not run"] = f"{len(short)} of {len(expected)}: the run was stopped"
+        why = self.aborted() or ("the run was stopped" if stopped else "")
+        if short and why:
+            self._faults.notes["not run"] = f"{len(short)} of {len(expected)}: {why}"
         elif short:
             self._tell_lost([nodeid for nodeid in expected if nodeid in short])
         twice = [n for n, count in came.items() if count > max(1, expected[n]) * self._times]
@@ -130,7 +135,7 @@ class Ledger:
         settled = set()
         for nodeid, reports in heard.items():
             told = [report for report in reports if report.when in _PHASES]
-            if self._settle is not None and any(_decides(report) for report in told):
+            if self._settle is not None and any(decides(report) for report in told):
                 told.sort(key=lambda report: _PHASES.index(report.when or "call"))
                 self._settle.settled(nodeid, told, [], "main")
                 settled.add(nodeid)
@@ -145,7 +150,7 @@ class Ledger:
 
     def _tell_lost(self, nodeids: Sequence[str]) -> None:
         """Give items that have no verdict the one that says so."""
-        why = self._why_lost() or _UNKNOWN
+        why = self.why_lost() or _UNKNOWN
         for nodeid in nodeids:
             setup, down = lost_reports(nodeid, why)
             if self._settle is not None:
@@ -213,10 +218,3 @@ def own_report(
     )
     setattr(report, OWN, True)
     return report
-
-
-def _decides(report: pytest.TestReport) -> bool:
-    """Return whether `report` says how its item ended."""
-    if report.outcome not in ("passed", "failed", "skipped"):
-        return False
-    return report.when == "call" or report.outcome != "passed"

@@ -215,12 +215,13 @@ class Recorder:
         reports: Sequence[pytest.TestReport],
         superseded: Sequence[Attempt],
         worker: str,
-    ) -> None:
+    ) -> TestResult:
         """Take in the reports of the last attempt of an item: its verdict is final now."""
         result = _result(nodeid, reports, superseded, worker)
         self.record(result)
         self.results.append(result)
         self._on_result(result)
+        return result
 
     def record(self, result: TestResult) -> None:
         """Tell `result`, and its last attempt, to the sink."""

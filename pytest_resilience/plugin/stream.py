@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pytest_resilience.core.events import Attempt
+from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.plugin.observe import BLOCKED, Recorder
 
 #: Attribute of a report that this process has made itself: no other one has recorded it.
@@ -42,7 +42,10 @@ class ReportStream:
         wanted: Node ids to listen to; None for all.
         own: For what this process has made; without it that is passed over.
         per_worker: Whether every worker runs every item, for a verdict of its own.
+
+    Attributes:
         on_rerun: Called with every report of a superseded attempt, after it was taken in.
+        on_result: Called with every result.
     """
 
     def __init__(
@@ -52,13 +55,13 @@ class ReportStream:
         *,
         own: Recorder | None = None,
         per_worker: bool = False,
-        on_rerun: Callable[[pytest.TestReport], None] | None = None,
     ) -> None:
         self._recorder = recorder
         self._wanted = wanted
         self._own = own
         self._per_worker = per_worker
-        self.on_rerun = on_rerun
+        self.on_rerun: Callable[[pytest.TestReport], None] = _nothing
+        self.on_result: Callable[[TestResult], None] = _nothing
         self._items: dict[tuple[str, str], Heard] = {}
 
     def heard(self, nodeid: str, worker: str) -> Heard:
@@ -92,8 +95,7 @@ class ReportStream:
             item.reports.clear()
             number = len(item.attempts) + 1
             item.attempts.append(recorder.superseded(report, number, worker))
-            if self.on_rerun is not None:
-                self.on_rerun(report)
+            self.on_rerun(report)
             return
         item.reports.append(report)
         if hasattr(report, BLOCKED):
@@ -101,4 +103,30 @@ class ReportStream:
         # A lost worker is reported with no phase at all, and nothing follows.
         if report.when not in ("setup", "call"):
             del self._items[key]
-            recorder.settled(report.nodeid, item.reports, item.attempts, worker)
+            self.on_result(recorder.settled(report.nodeid, item.reports, item.attempts, worker))
+
+    def close(self, recorded: Callable[[str, str], bool]) -> None:
+        """Settle the items that have ended, and of whose teardown nothing was heard.
+
+        Args:
+            recorded: Returns whether a worker has written down the verdict of an item.
+        """
+        for key, item in list(self._items.items()):
+            if any(map(decides, item.reports)):
+                del self._items[key]
+                worker = getattr(item.reports[-1], "worker_id", "main")
+                recorder = self._recorder
+                if self._own is not None and not recorded(worker, key[0]):
+                    recorder = self._own
+                self.on_result(recorder.settled(key[0], item.reports, item.attempts, worker))
+
+
+def _nothing(_event: object) -> None:
+    """Nobody wants to hear of it."""
+
+
+def decides(report: pytest.TestReport) -> bool:
+    """Return whether `report` says how its item ended."""
+    if report.outcome not in ("passed", "failed", "skipped"):
+        return False
+    return report.when == "call" or report.outcome != "passed"

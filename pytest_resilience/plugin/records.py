@@ -1,0 +1,106 @@
+"""The spools of a session's workers, read while it runs: what they hold, and what is missing.
+
+Invariant: nothing is written here, and what cannot be read counts as not written. Records are
+numbered from 1 without gaps by whoever writes them, so that a missing number is a lost record.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_resilience.core import events
+from pytest_resilience.core.events import Attempt
+
+_HEAD = re.compile(rb'"sid":"([^"]*)","worker":"([^"]*)","seq":(\d+),')
+_HEAD_BYTES = 500
+
+
+class Records:
+    """What the processes of one session have written down so far.
+
+    Args:
+        folder: Where spools are, None if there are none.
+    """
+
+    def __init__(self, folder: Path | None, session_id: str) -> None:
+        self._folder = folder
+        self._session_id = session_id.encode()
+
+    def reruns(self, worker: str, nodeid: str) -> list[Attempt]:
+        """Return the superseded attempts of an item that `worker` has written down."""
+        return [
+            Attempt.from_dict(data)
+            for kind, data in self._of(worker)
+            if kind == events.ATTEMPT and data.get("nodeid") == nodeid
+            if data.get("outcome") == "rerun"
+        ]
+
+    def has_result(self, worker: str, nodeid: str) -> bool:
+        """Return whether `worker` has written down the verdict of an item, or cannot write."""
+        if self._folder is None:
+            return True
+        return any(
+            kind == events.TEST_RESULT and data.get("nodeid") == nodeid
+            for kind, data in self._of(worker)
+        )
+
+    def command(self, worker: str, nodeid: str) -> str:
+        """Return the last WebDriver command that `worker` has told of for an item, "" if none."""
+        commands = [
+            data.get("command") or ""
+            for kind, data in self._of(worker)
+            if kind == events.ERROR and data.get("nodeid") == nodeid
+        ]
+        return str(commands[-1]) if commands else ""
+
+    def lost(self) -> dict[str, int]:
+        """Return how many records are missing from the spools, by worker."""
+        lost: dict[str, int] = {}
+        for path, worker in self._spools():
+            lines = _lines(path)
+            # The last one may have been cut off in the middle.
+            torn = bool(lines) and not lines[-1].endswith(b"}")
+            numbers = [found for line in lines[: -1 if torn else None] if (found := _number(line))]
+            missing = max(numbers, default=0) - len(numbers) + torn
+            if missing:
+                lost[worker] = lost.get(worker, 0) + missing
+        return lost
+
+    def _of(self, worker: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for path, writer in self._spools():
+            if writer != worker:
+                continue
+            for line in _lines(path):
+                try:
+                    record = json.loads(line)
+                    yield record["kind"], record["data"]
+                except (ValueError, KeyError, TypeError):
+                    continue
+
+    def _spools(self) -> Iterator[tuple[Path, str]]:
+        """Yield the spools of this session, with who writes them."""
+        for path in sorted(self._folder.glob("*.jsonl")) if self._folder is not None else ():
+            try:
+                with path.open("rb") as file:
+                    head = _HEAD.search(file.read(_HEAD_BYTES))
+            except OSError:
+                continue
+            if head is not None and head[1] == self._session_id:
+                yield path, head[2].decode()
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except OSError:
+        return []
+
+
+def _number(line: bytes) -> int:
+    """Return the number of a record, 0 if the line is none."""
+    head = _HEAD.search(line, 0, _HEAD_BYTES)
+    return int(head[3]) if head is not None else 0
