@@ -225,6 +225,8 @@ def gate_of(
         log.registry, sessions, keeper, enabled=settings.circuit_breaker, shared=shared
     )
     sessions.guard.may_start = circuits.may_start
+    if sessions.guard.endpoints is not None:
+        circuits.stands_in = sessions.guard.endpoints.has_others
     hold = Hold(
         clock,
         max_wait_s=settings.max_wait,

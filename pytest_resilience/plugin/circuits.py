@@ -83,6 +83,8 @@ class Circuits:
         self._last_type: dict[CircuitBreaker, str] = {}
         #: The error that counted last on each circuit: if it is open, that is why.
         self.causes: dict[CircuitBreaker, str] = {}
+        #: Returns whether other grids may take the place of the one at an address.
+        self.stands_in: Callable[[str], bool] = lambda _endpoint: False
         #: Circuits that no waiting will close: something has to be set up differently.
         self.hopeless: set[CircuitBreaker] = set()
         self._recipes: dict[CircuitBreaker, Callable[[], Trial | None]] = {}
@@ -277,6 +279,9 @@ class Circuits:
 
     def _named(self, browser: str, endpoint: str, *, remote: bool) -> Breakers:
         name = browser.removesuffix("-headless-shell") or "browser"
+        if remote and self.stands_in(endpoint):
+            # Nobody waits for a grid where another one takes its place.
+            return ()
         if not remote:
             return (self._registry.get("browser", name),)
         return (
