@@ -166,28 +166,17 @@ class WorkerWords:
             self._spool.error = self._spool.error or f"written by {', '.join(named)}, not found"
 
 
-class LeftOvers:
+class OneEntryEach:
     """Keeps JUnit's report to one entry for each test, whichever workers it ran on."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
-        """Give the time of attempts on other workers to the entry of their test."""
-        for plugin in self._config.pluginmanager.get_plugins():
-            if type(plugin).__name__ == "LogXML":
-                _unite(plugin)
-
-
-def _unite(junit: Any) -> None:
-    entries = getattr(junit, "node_reporters_ordered", None)
-    if not isinstance(entries, list):
-        return
-    named = {entry.id: entry for entry in entries if entry.attrs}
-    for entry in [entry for entry in entries if not entry.attrs and entry.id in named]:
-        named[entry.id].duration += entry.duration
-        entries.remove(entry)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Drop what JUnit's report has begun for attempts on workers that the test then left."""
+        for plugin in session.config.pluginmanager.get_plugins():
+            entries = getattr(plugin, "node_reporters_ordered", None)
+            if type(plugin).__name__ == "LogXML" and isinstance(entries, list):
+                # Those that are complete have no attributes any more.
+                entries[:] = [e for e in entries if getattr(e, "attrs", True)]
 
 
 def hand_in_lost(output: dict[str, Any], spool: Spool | None) -> None:
@@ -228,7 +217,7 @@ def register(
         passed=lambda: len(recorder.results),
     )
     usual = ItemPolicy.of(settings)
-    journeys = Journeys(config, own, stream, engine, records, usual)
+    journeys = Journeys(config, own, stream, engine, records, faults, usual)
     stream.on_rerun, stream.on_result = journeys.reran, journeys.result
     xdist, wardens = XdistSession(manager), Wardens(session_id)
     losses = Losses(
@@ -262,7 +251,7 @@ def register(
         "scheduler": scheduler,
         "wardens": wardens,
         "worker-words": words,
-        "leftovers": LeftOvers(config),
+        "one-entry-each": OneEntryEach(),
         "ledger": ledger,
     }
     for name, part in parts.items():

@@ -8,6 +8,7 @@ once, here, since neither of the two workers lives to see both ends of it.
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.core.failures import Verdict
 from pytest_resilience.engine import ItemHistory, RecoveryEngine
 from pytest_resilience.plugin import travel
+from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.ledger import own_report
 from pytest_resilience.plugin.observe import ATTEMPT, Recorder
 from pytest_resilience.plugin.records import Records
@@ -56,6 +58,7 @@ class Journeys:
         stream: ReportStream,
         engine: RecoveryEngine,
         records: Records,
+        faults: FaultReporter,
         usual: ItemPolicy,
     ) -> None:
         self._config = config
@@ -64,23 +67,23 @@ class Journeys:
         self._stream = stream
         self._engine = engine
         self._records = records
+        self._faults = faults
         self._usual = usual
         self._strategies = {strategy.name: strategy for strategy in worker_changes()}
-        self._places: dict[str, Any] = {}
+        #: Where each item is defined, and when it began.
+        self._begun: dict[str, tuple[Any, float]] = {}
         self._departing: dict[int, bool] = {}
         self._journeys: dict[int, Journey] = {}
         self._histories: dict[int, ItemHistory] = {}
         self._policies: dict[int, ItemPolicy] = {}
         #: Items that another plugin runs again.
         self.foreign: set[int] = set()
-        #: Whether a worker has collected what the others have not.
-        self.misfits: list[str] = []
 
     # What is heard
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
         """Note that an item has begun on some worker."""
-        self._places[nodeid] = location
+        self._begun[nodeid] = (location, time.time())
         if self._journeys:
             for journey in self._journeys.values():
                 if journey.nodeid == nodeid:
@@ -120,13 +123,15 @@ class Journeys:
 
     def unfit(self, node: Any) -> None:
         """See `scheduling.Book`."""
-        self.misfits.append(str(node.gateway.id))
+        self._faults.warn(
+            f"worker {node.gateway.id} has collected other tests than the others, and is not used"
+        )
 
     # What is asked
 
     def running(self, nodeid: str) -> bool:
         """See `scheduling.Book`."""
-        return nodeid in self._places and not self._has_verdict(nodeid)
+        return nodeid in self._begun and not self._has_verdict(nodeid)
 
     def settled(self, nodeid: str, worker: str) -> bool:
         """See `scheduling.Book`; sees to it that the verdict is recorded, too."""
@@ -154,9 +159,10 @@ class Journeys:
         """Return the policy of an item."""
         return self._policies.get(index, self._usual)
 
-    def location(self, nodeid: str) -> Any:
-        """Return the location that an item has told when it began, None if it has not."""
-        return self._places.get(nodeid)
+    def begun(self, nodeid: str) -> tuple[Any, float]:
+        """Return the location that an item has told when it began, and when that was."""
+        known = own_report(nodeid, "call", "failed")
+        return self._begun.get(nodeid, (known.location, known.start))
 
     def attempts_of(self, nodeid: str, worker: str) -> Heard:
         """Return what was heard of an item whose worker is lost, or was written down by that."""
@@ -173,7 +179,7 @@ class Journeys:
 
     def leaves(self, index: int, report: pytest.TestReport) -> None:
         """An item leaves its worker now, with `report`."""
-        self._places.pop(report.nodeid, None)
+        self._begun.pop(report.nodeid, None)
         history = self.history(index)
         self._journeys[index] = Journey(report.nodeid, copy.copy(report), history)
         self._engine.resume(history)

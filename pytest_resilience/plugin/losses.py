@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,13 +26,14 @@ from pytest_resilience.engine import Incident, RecoveryEngine
 from pytest_resilience.plugin import observe, travel
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.journeys import Journeys
-from pytest_resilience.plugin.ledger import own_report
 from pytest_resilience.plugin.records import Records
 from pytest_resilience.plugin.stream import OWN, Heard, decides
 
 #: Seconds the status of a worker that has gone is waited for.
 _STATUS_LIMIT_S = 2.0
 _LOST = ("pytest_resilience.WorkerLost",)
+#: Where the report tells of them.
+_NOTE = "workers lost"
 #: Tells a lost worker, whatever it is called; what users know better goes before.
 WORKER_LOST = Rule("worker-lost", ErrorType.WORKER, types=("WorkerLost",))
 
@@ -57,7 +59,7 @@ class Loss:
     """Why a worker is gone.
 
     Attributes:
-        how: In words that go on from "the worker was lost: ".
+        how: In a few words, such as "ended by SIGKILL".
         evidence: What was seen of it.
     """
 
@@ -65,7 +67,7 @@ class Loss:
     evidence: Evidence
 
 
-_UNKNOWN = Loss("nothing is known of why", Evidence())
+_UNKNOWN = Loss("nobody knows why", Evidence())
 
 
 class Losses:
@@ -115,7 +117,10 @@ class Losses:
             return
         self.count += 1
         try:
-            self._losses[node] = self._look_into(node)
+            self._losses[node] = loss = self._look_into(node)
+            notes, worker = self._faults.notes, node.gateway.id
+            told = f"{worker}: {loss.how}"
+            notes[_NOTE] = f"{notes[_NOTE]}; {told}" if _NOTE in notes else told
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._faults(fault)
         try:
@@ -155,9 +160,9 @@ class Losses:
         worker = report.worker_id = report.node.gateway.id
         index = self.line.index_of(nodeid) if self.line is not None else -1
         report.item_index = index
-        known = own_report(nodeid, "call", "failed")
-        report.location = self._journeys.location(nodeid) or known.location
-        report.start = report.stop = known.start
+        report.location, report.start = self._journeys.begun(nodeid)
+        report.stop = time.time()
+        report.duration = report.stop - report.start
         setattr(report, OWN, True)
         heard = self._journeys.attempts_of(nodeid, worker)
         if any(map(decides, heard.reports)):
@@ -178,7 +183,7 @@ class Losses:
         worker, loss = report.worker_id, self._losses.get(report.node, _UNKNOWN)
         command = self._records.command(worker, nodeid)
         last = f"; the last command known of is {command}" if command else ""
-        message = f"worker {worker!r} was lost while running {nodeid}: {loss.how}{last}"
+        message = f"worker {worker!r} was lost ({loss.how}) while running {nodeid}{last}"
         number, history = len(heard.attempts) + 1, self._journeys.history(index)
         self._surroundings = _Surroundings(others=self.line is not None and bool(self.line.nodes))
         incident = self._engine.diagnose(
@@ -217,7 +222,7 @@ class Losses:
             return "the session was being stopped"
         if travel.hops(heard.attempts) >= travel.HOPS:
             lost = 1 + sum(a.error_type == ErrorType.WORKER.label for a in heard.attempts)
-            return f"it was run on {travel.HOPS + 1} workers, {lost} of which were lost with it"
+            return f"{lost} workers were lost while they ran it"
         return ""
 
     def _send_on(self, index: int, report: Any, incident: Incident, heard: Heard) -> None:
@@ -240,7 +245,7 @@ class Losses:
     def _note_end(self, heard: Heard, report: Any) -> None:
         """The item had told how it ended, and its worker was lost in its teardown."""
         how = self._losses.get(report.node, _UNKNOWN).how
-        told = f"worker {report.worker_id!r} was lost in its teardown: {how}"
+        told = f"worker {report.worker_id!r} was lost ({how}) in the teardown"
         report.sections.append(("Teardown", told))
         if heard.reports[-1].outcome == "passed":
             attempt = Attempt(
@@ -280,6 +285,7 @@ class _Surroundings:
 
 def _become_teardown(report: Any) -> None:
     report.when, report.outcome, report.longrepr = "teardown", "passed", None
+    report.start, report.duration = report.stop, 0.0
     for name in (observe.ATTEMPT, "rerun"):
         if hasattr(report, name):
             delattr(report, name)
@@ -307,8 +313,8 @@ def _status_text(status: int | None) -> str:
     if status is None:
         return "its connection was cut"
     if status >= 0:
-        return f"it exited with status {status}"
+        return f"exited with status {status}"
     try:
-        return f"it was ended by {signal.Signals(-status).name}"
+        return f"ended by {signal.Signals(-status).name}"
     except ValueError:
-        return f"it was ended by signal {-status}"
+        return f"ended by signal {-status}"

@@ -111,6 +111,8 @@ class ResilientScheduling:
                     self.release(seat)
         if self._waiting:
             self._hand_out()
+        if 0 < self._queued <= len(self._seats):
+            self._push_on()
         if not self._seats and self._collection is not None:
             return not self._session.coming(())
         if self._queued or self._waiting or self._collection is None:
@@ -149,6 +151,7 @@ class ResilientScheduling:
             told(seat, COMMAND, switches=not self.keeps_scopes, others=several)
         self._inner.schedule()
         self.aborted = getattr(self._inner, "collection", self) is None
+        self._fill_up()
         self._hand_out()
 
     def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
@@ -293,10 +296,8 @@ class ResilientScheduling:
             self._waiting.remove(parcel)
             seat.alone = parcel.alone
             self.send(seat, parcel.indices)
-        if len(seat.queue) == 1 and not seat.closed:
-            # Not held back: the worker runs it, ends its fixtures and waits.
-            seat.closed = True
-            told(seat, "shutdown")
+        if _held_back(seat):
+            self._close(seat)
         if seat.retiring and not seat.queue:
             self._end(seat)
 
@@ -317,6 +318,28 @@ class ResilientScheduling:
                 if not self._has_taker(parcel) and self._rescue(parcel):
                     return
 
+    def _fill_up(self) -> None:
+        """Let no worker have one item only, which it would hold back, if there are more.
+
+        To one that comes late some schedulers give so much, and then wait for it.
+        """
+        before = -1
+        while before < self._queued and any(map(_held_back, self._seats.values())):
+            before = self._queued
+            self._inner.schedule()
+
+    def _push_on(self) -> None:
+        """If all workers wait for more, and nothing will make any come, let them run."""
+        if all(not seat.queue or _held_back(seat) for seat in self._seats.values()):
+            self._fill_up()
+            for seat in filter(_held_back, self._seats.values()):
+                self._close(seat)
+
+    def _close(self, seat: Seat) -> None:
+        """Let a worker run the item it holds back, end its fixtures, and wait."""
+        seat.closed = True
+        told(seat, "shutdown")
+
     def _has_taker(self, parcel: Parcel) -> bool:
         return any(
             seat.name not in parcel.avoid and not seat.retiring for seat in self._seats.values()
@@ -332,9 +355,10 @@ class ResilientScheduling:
                 origin.released = origin.retiring = True
                 self._feed(origin)
             return True
-        # Better where it failed than nowhere.
+        # Better where it failed, or on one that was to be replaced, than nowhere.
         parcel.avoid.clear()
         for seat in list(self._seats.values()):
+            seat.retiring = seat.ended
             self._feed(seat)
         return False
 
@@ -348,6 +372,11 @@ class ResilientScheduling:
             self._session.go_on()
 
     def _end(self, seat: Seat) -> None:
-        seat.retiring = True
+        seat.retiring = seat.ended = True
         told(seat, COMMAND, stay=False)
         type(seat.node).shutdown(seat.node)
+
+
+def _held_back(seat: Seat) -> bool:
+    """Return whether a worker waits with the one item that it has."""
+    return len(seat.queue) == 1 and not seat.closed

@@ -63,6 +63,7 @@ class Seat:
         closed: Whether its batch was closed, so that it runs the last item of it.
         alone: Whether nothing is to be sent behind what it has.
         retiring: Whether it ends as soon as it has nothing to do.
+        ended: Whether it was told to end.
         gone: Whether it is not there any more.
     """
 
@@ -72,6 +73,7 @@ class Seat:
     closed: bool = False
     alone: bool = False
     retiring: bool = False
+    ended: bool = False
     gone: bool = False
 
     @property
