@@ -30,6 +30,7 @@ from pytest_resilience.engine import Incident
 from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.desk import Case, FailureDesk
+from pytest_resilience.plugin.final_reports import name_attempt, simply_passed
 from pytest_resilience.plugin.fixtures import (
     FixtureKeeper,
     clear_unfinished,
@@ -119,7 +120,7 @@ class AttemptLoop:
                 ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
                 return True
             self._timeouts.rearm(item)
-        if case.failures is None and _simply_passed(reports):
+        if case.failures is None and simply_passed(reports):
             self._recorder.passed(nodeid, reports, self._worker)
         else:
             self._recorder.settled(nodeid, reports, case.superseded, self._worker)
@@ -166,7 +167,7 @@ class AttemptLoop:
                 self._rerun(case, lost.incident, last, setup, text=lost.text)
                 return None
             if case.failures is not None:
-                _name_attempt(case, last)
+                name_attempt(case, last)
             if last is not setup:
                 ihook.pytest_runtest_logreport(report=setup)
             ihook.pytest_runtest_logreport(report=last)
@@ -201,7 +202,8 @@ class AttemptLoop:
             case, "teardown", partial(tear_down, item=case.item, nextitem=nextitem)
         )
         if call.excinfo is not None and report.outcome == "failed":
-            self._judge_teardown(case, call.excinfo.value, report, last)
+            blameless = last.outcome == "passed"
+            self._judge_teardown(case, call.excinfo.value, report, blameless=blameless)
         elif case.mended is not None and not hasattr(last, observe.ATTEMPT):
             setattr(report, observe.ATTEMPT, case.mended.to_dict())
         case.ihook.pytest_runtest_logreport(report=report)
@@ -256,11 +258,18 @@ class AttemptLoop:
         else:
             self._refuse(case, nextitem)
             return False
-        run = partial(tear_down_to, item, nextitem)
-        call, down = self._phase(case, "teardown", run, judged=False)
-        if call.excinfo is not None:
+        down = self._make_way(case, nextitem)
+        if down.outcome == "failed":
             case.ihook.pytest_runtest_logreport(report=down)
         return False
+
+    def _make_way(self, case: Case, nextitem: Any) -> Report:
+        """Tear down for `nextitem` what an item shares that does not run now."""
+        run = partial(tear_down_to, case.item, nextitem)
+        call, down = self._phase(case, "teardown", run, judged=False)
+        if call.excinfo is not None and down.outcome == "failed":
+            self._judge_teardown(case, call.excinfo.value, down, blameless=True, recover=False)
+        return down
 
     def _refuse(self, case: Case, nextitem: Any) -> None:
         """Give `case` its verdict without running it: what it needs is down."""
@@ -273,8 +282,7 @@ class AttemptLoop:
         setattr(setup, observe.ATTEMPT, self._gate.attempt(self._worker).to_dict())
         self._recorder.blocked()
         ihook.pytest_runtest_logreport(report=setup)
-        run = partial(tear_down_to, item, nextitem)
-        _call, down = self._phase(case, "teardown", run, judged=False)
+        down = self._make_way(case, nextitem)
         ihook.pytest_runtest_logreport(report=down)
         self._recorder.settled(item.nodeid, (setup, down), [], self._worker)
         ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -330,26 +338,27 @@ class AttemptLoop:
         case.ihook.pytest_runtest_logreport(report=report)
 
     def _judge_teardown(
-        self, case: Case, error: BaseException, report: Report, last: Report
+        self,
+        case: Case,
+        error: BaseException,
+        report: Report,
+        *,
+        blameless: bool,
+        recover: bool = True,
     ) -> None:
-        """A teardown that lost its browser does not turn a passed test into an error."""
+        """A teardown that lost its browser is no error of a test that is `blameless`."""
         self._timeouts.cancel(case.item)
         incident = self._desk.open(case, "teardown", error)
         if incident is None:
             return
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
-        noise = incident.report.error_type.infrastructure and last.outcome == "passed"
+        noise = blameless and incident.report.error_type.infrastructure
         if noise and case.policy.retry != "never":
             attempt.reason = "the test had passed; its teardown lost the environment"
-            self._desk.recover(case, incident, attempt)
+            if recover:
+                self._desk.recover(case, incident, attempt)
             report.outcome, report.longrepr = "passed", None
         setattr(report, observe.ATTEMPT, attempt.to_dict())
-
-
-def _simply_passed(reports: tuple[Report, ...]) -> bool:
-    if len(reports) != 3 or hasattr(reports[1], "wasxfail"):
-        return False
-    return reports[1].outcome == reports[2].outcome == "passed"
 
 
 def _forget_failed_subtests(item: Any) -> None:
@@ -361,36 +370,6 @@ def _forget_failed_subtests(item: Any) -> None:
     failed = item.config.stash.get(failed_subtests_key, {})
     for key in (getattr(item, "id", None), item.nodeid):
         failed.pop(key, None)
-
-
-def _name_attempt(case: Case, report: Report) -> None:
-    """Say on the final report of an item that it took several attempts."""
-    if case.number > 1:
-        report.rerun = case.number - 1  # type: ignore[attr-defined]
-    if hasattr(report, "wasxfail") or hasattr(report, observe.PART_FAILED):
-        return
-    if report.when == "call" and report.outcome == "passed":
-        if case.number == 1 and case.mended is not None:
-            setattr(report, observe.ATTEMPT, case.mended.to_dict())
-        if case.number > 1 or case.mended is not None:
-            setattr(report, observe.RECOVERED, True)
-    elif report.outcome == "skipped" and case.superseded:
-        _refuse_skip(case, report)
-    # A product failure is not hidden by an infrastructure failure after it.
-    for attempt in case.superseded:
-        if report.outcome == "failed" and not attempt.infrastructure:
-            report.sections.append((f"Failure of attempt {attempt.number}", attempt.traceback))
-
-
-def _refuse_skip(case: Case, report: Report) -> None:
-    """Fail an item that failed and then skips itself: it never ran to its end."""
-    failure = case.superseded[-1]
-    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-    told = f"{reason} in attempt {case.number}, after attempt {failure.number} had failed"
-    report.outcome = "failed"
-    report.longrepr = f"{told}:\n\n{failure.traceback}"
-    undone = {"strategy": "", "level": 0, "recovery_s": 0.0}
-    setattr(report, observe.ATTEMPT, {**failure.to_dict(), **undone, "reason": told})
 
 
 def _drop_instance(item: Any) -> None:

@@ -40,7 +40,7 @@ from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.fixtures import FixtureKeeper
 from pytest_resilience.plugin.gate import Gate
 from pytest_resilience.plugin.ledger import Ledger
-from pytest_resilience.plugin.markers import item_policy
+from pytest_resilience.plugin.markers import Policies
 from pytest_resilience.plugin.memory import remembering
 from pytest_resilience.plugin.mending import CommandRetries
 from pytest_resilience.plugin.observe import Recorder
@@ -49,6 +49,7 @@ from pytest_resilience.plugin.sink import HookedSink, SystemClock
 from pytest_resilience.plugin.station import Station
 from pytest_resilience.plugin.stream import ReportStream
 from pytest_resilience.plugin.subtests import SubtestWatch
+from pytest_resilience.plugin.termination import Termination
 from pytest_resilience.plugin.timeouts import TestTimeouts
 from pytest_resilience.plugin.toolbox import all_strategies
 from pytest_resilience.store.spool import Spool, prepare
@@ -87,6 +88,7 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         recorder = Recorder(sink, _nothing, _nothing)
         register(SpoolCloser(spool), "resilience-spool")
     if controls:
+        register(Termination(None), "resilience-termination")
         rules = _rules(config, faults)
         controller.register(config, settings, session_id, spool, sink, recorder, faults, rules)
         register(WorkerInput(session_id, faults), "resilience-worker-input")
@@ -105,6 +107,8 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
             report.circuits = log.told
         half = _running_half(config, settings, sink, recorder, faults, worker, strategies, log)
         register(half, "resilience-running")
+        leave = half.pytest_unconfigure if worker_input is not None else None
+        register(Termination(leave), "resilience-termination")
         if worker_input is None:
             register(Ledger(config, recorder.results, faults, settle=recorder), "resilience-ledger")
 
@@ -237,9 +241,7 @@ class RunningHalf:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Decide everything that can be decided once per item, and register the loop."""
         try:
-            policies = {
-                item: item_policy(item, self._settings, self._known) for item in session.items
-            }
+            policies = Policies(session.items, self._settings, self._known, self._faults.warn)
         except MarkerError as error:
             self._refuse(str(error))
             return

@@ -7,7 +7,7 @@ and the valid ones, before any test runs.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -42,6 +42,38 @@ def item_policy(item: pytest.Item, settings: Settings, known: Sequence[str]) -> 
             raise MarkerError(f"{item.nodeid}: marker no_resilience takes no arguments.")
         policy = dataclasses.replace(policy, retry="never")
     return policy
+
+
+class Policies(dict[pytest.Item, ItemPolicy]):
+    """The policies of all items, decided when they were collected.
+
+    Another plugin may bring more items while tests run. These are decided when they come; a
+    marker with wrong arguments is a warning then, and the item runs as the settings say.
+
+    Raises:
+        MarkerError: A marker of one of `items` was given wrong arguments.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[pytest.Item],
+        settings: Settings,
+        known: Sequence[str],
+        warn: Callable[[str], None],
+    ) -> None:
+        super().__init__((item, item_policy(item, settings, known)) for item in items)
+        self._settings = settings
+        self._known = known
+        self._warn = warn
+
+    def __missing__(self, item: pytest.Item) -> ItemPolicy:
+        try:
+            policy = item_policy(item, self._settings, self._known)
+        except MarkerError as error:
+            self._warn(str(error))
+            policy = ItemPolicy.of(self._settings)
+        self[item] = policy
+        return policy
 
 
 def _arguments(item: pytest.Item, marker: pytest.Mark, known: Sequence[str]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ SHOWN = 30
 CIRCUITS = 8
 
 _ALWAYS = ("passed", "recovered", "failed")
+#: Exit statuses of pytest of a run with nothing to complain of: all passed, and nothing to run.
+_FINE = (0, 5)
 
 
 def summary_lines(summary: Summary, *, verbosity: int = 0, color: bool = True) -> list[Line]:
@@ -53,13 +55,17 @@ def _counts(summary: Summary) -> Line:
         for verdict, count in counts.items()
         if count or verdict in _ALWAYS
     ]
-    return "verdicts: " + ", ".join(shown), {**_tone(counts), "bold": True}
+    return "verdicts: " + ", ".join(shown), {**_tone(summary), "bold": True}
 
 
-def _tone(counts: dict[str, int]) -> dict[str, bool]:
+def _tone(summary: Summary) -> dict[str, bool]:
+    counts = summary.counts
     if counts["failed"] or counts["unrecovered"] or counts["blocked"]:
         return {"red": True}
-    return {"yellow": True} if counts["recovered"] else {"green": True}
+    if counts["recovered"]:
+        return {"yellow": True}
+    # A run that could not collect its tests, or was ended, has no failed test and is not green.
+    return {"red": True} if summary.session.exit_status not in _FINE else {"green": True}
 
 
 def _recovered(summary: Summary, verbosity: int) -> list[Line]:

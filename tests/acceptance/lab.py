@@ -265,13 +265,18 @@ def _arguments(process: psutil.Process) -> list[str]:
 
 
 def interrupt_when(condition: Callable[[], object]) -> None:
-    """Press Ctrl-C, so to speak, as soon as `condition` is true."""
+    """Press Ctrl-C, so to speak, or send what SIGNAL names, as soon as `condition` is true."""
+    number = signal.Signals[os.environ.get("SIGNAL", "SIGINT")]
 
     def wait_and_interrupt() -> None:
         while not condition():
             time.sleep(0.02)
         # A terminal tells its whole foreground group, of which the suite is the leader.
-        os.killpg(0, signal.SIGINT)
+        if number is signal.SIGINT:
+            os.killpg(0, number)
+        else:
+            # A CI system knows the process it has started, and no other.
+            os.kill(os.getpid(), number)
 
     threading.Thread(target=wait_and_interrupt, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Ctrl-C ends the run, and with it every browser."""
+"""Ctrl-C, and a SIGTERM, end the run, and with it every browser."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ pytestmark = pytest.mark.browser
 def test_no_browser_outlives_an_interrupted_run(moment: str, run_browsers: Run) -> None:
     """In the middle of a command, of a browser's start, of a recovery; nothing runs afterwards."""
     run = run_browsers({"test_it.py": "@interrupted"}, env={"MOMENT": moment})
+    assert run.status == 2, run.output
+    assert run.verdicts == {"test_before": "passed"}
+    assert run.log() == ["+driver", "-driver"]
+
+
+@pytest.mark.parametrize("moment", ["call", "start", "recovery"])
+def test_no_browser_outlives_a_run_that_is_told_to_end(moment: str, run_browsers: Run) -> None:
+    """SIGTERM does what Ctrl-C does: fixtures are torn down, and the reports are written."""
+    environment = {"MOMENT": moment, "SIGNAL": "SIGTERM"}
+    run = run_browsers({"test_it.py": "@interrupted"}, env=environment)
     assert run.status == 2, run.output
     assert run.verdicts == {"test_before": "passed"}
     assert run.log() == ["+driver", "-driver"]

@@ -111,3 +111,36 @@ def test_a_wrong_marker_is_a_usage_error_that_names_the_test_and_what_is_valid(
         assert part in message
     assert "Traceback" not in output
     assert "INTERNALERROR" not in output
+
+
+LATE = """
+    import pytest
+    from pathlib import Path
+
+    class Late(pytest.Item):
+        def runtest(self):
+            Path("test_late.txt").write_text("ran")
+
+    def pytest_runtestloop(session):
+        late = Late.from_parent(session, name="late")
+        late.add_marker({marker})
+        session.items.append(late)
+"""
+
+
+@pytest.mark.parametrize(
+    ("marker", "warned"),
+    [("pytest.mark.no_resilience", False), ("pytest.mark.resilience(max_level=9)", True)],
+    ids=["right", "wrong"],
+)
+def test_an_item_that_comes_after_collection_runs_like_any_other(
+    marker: str, warned: bool, run_inner: RunInner
+) -> None:
+    """It is too late for a usage error, so a wrong marker is a warning."""
+    files = {"conftest.py": LATE.format(marker=marker), "test_it.py": "def test_it(): pass"}
+    run = run_inner(files)
+    assert run.status == 0, run.output
+    assert set(run.verdicts.values()) == {"passed"}
+    assert len(run.verdicts) == 2
+    assert ("max_level" in run.output) is warned
+    assert "INTERNALERROR" not in run.output

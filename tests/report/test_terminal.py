@@ -62,6 +62,15 @@ def test_the_colour_is_that_of_the_worst(verdict: str, colour: str) -> None:
     assert summary_lines(summary)[0][1] == {colour: True, "bold": True}
 
 
+@pytest.mark.parametrize(
+    ("status", "colour"), [(0, "green"), (5, "green"), (2, "red"), (3, "red"), (4, "red")]
+)
+def test_a_run_that_ended_badly_is_not_green(status: int, colour: str) -> None:
+    """Where tests could not be collected no test has failed."""
+    summary = Summary(SessionInfo(exit_status=status), [TestResult("a", "passed")])
+    assert summary_lines(summary)[0][1] == {colour: True, "bold": True}
+
+
 def test_without_colour_there_is_no_markup(summary: Summary) -> None:
     """No line carries markup when colours are off."""
     assert [markup for _, markup in summary_lines(summary, color=False) if markup] == []
