@@ -102,10 +102,11 @@ class ProbeResult:
 class Evidence:
     """All probe results of one diagnosis; the latest answer of a probe counts."""
 
-    __slots__ = ("_results",)
+    __slots__ = ("_latest", "_results")
 
     def __init__(self, results: Iterable[ProbeResult] = ()) -> None:
         self._results = tuple(results)
+        self._latest = {result.probe: result for result in self._results}
 
     def __iter__(self) -> Iterator[ProbeResult]:
         return iter(self._results)
@@ -115,17 +116,13 @@ class Evidence:
 
     def answer(self, probe: str) -> str:
         """Return the answer of `probe`, or `UNASKED`."""
-        for result in reversed(self._results):
-            if result.probe == probe:
-                return result.answer
-        return UNASKED
+        result = self._latest.get(probe)
+        return UNASKED if result is None else result.answer
 
     def detail(self, probe: str) -> str:
         """Return the detail of `probe`, or ""."""
-        for result in reversed(self._results):
-            if result.probe == probe:
-                return result.detail
-        return ""
+        result = self._latest.get(probe)
+        return "" if result is None else result.detail
 
     @property
     def cost_s(self) -> float:

@@ -86,7 +86,8 @@ class Statement:
     """One exception of a chain, prepared for matching.
 
     Attributes:
-        names: Its classes along the MRO, qualified and unqualified.
+        names: Its classes along the MRO, qualified and unqualified, and their packages, each
+            written as a rule would ask for it: ``package.*``.
         text: The beginning of its message, without stack traces and version notes.
         origin: ``file:function`` that raised it, "" if unknown.
         quoting: True if the message may quote the page or the test, so that only a rule
@@ -103,12 +104,7 @@ class Statement:
 
     def is_a(self, types: Iterable[str]) -> bool:
         """Return whether one of `types` names this exception or one of its bases."""
-        return any(
-            any(name.startswith(wanted[:-1]) for name in self.names)
-            if wanted.endswith(".*")
-            else wanted in self.names
-            for wanted in types
-        )
+        return not self.names.isdisjoint(types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +112,7 @@ class Case:
     """A failure and its evidence, prepared once for all rules."""
 
     statements: tuple[Statement, ...]
+    names: frozenset[str]
     evidence: Evidence
     phase: str = ""
     command: str = ""
@@ -129,6 +126,7 @@ class Case:
         statements = _statements(tuple(chain)[:_CHAIN_LIMIT], leaving=command in _LEAVING)
         return cls(
             statements=statements,
+            names=frozenset().union(*(statement.names for statement in statements)),
             evidence=evidence,
             phase=str(failure.phase),
             command=command,
@@ -209,6 +207,9 @@ class Rule:
 
     def matches(self, case: Case) -> bool:
         """Return whether all conditions hold for `case`."""
+        # Most rules name types that do not occur at all, which is the cheapest to see.
+        if self.types and case.names.isdisjoint(self.types):
+            return False
         return self._circumstances(case) and self._answers(case.evidence) and self._chain(case)
 
     def _circumstances(self, case: Case) -> bool:
@@ -220,14 +221,16 @@ class Rule:
         )
 
     def _answers(self, evidence: Evidence) -> bool:
-        return (
-            all(evidence.answer(probe) in wanted for probe, wanted in self.evidence.items())
-            and not any(evidence.answer(probe) in bad for probe, bad in self.unless.items())
-            and all(_pattern(d).search(str(evidence.detail(p))) for p, d in self.details.items())
-        )
+        for probe, wanted in self.evidence.items():
+            if evidence.answer(probe) not in wanted:
+                return False
+        for probe, unwanted in self.unless.items():
+            if evidence.answer(probe) in unwanted:
+                return False
+        return all(_pattern(d).search(str(evidence.detail(p))) for p, d in self.details.items())
 
     def _chain(self, case: Case) -> bool:
-        if self.absent and any(s.is_a(self.absent) for s in case.statements):
+        if not case.names.isdisjoint(self.absent):
             return False
         if not (self.types or self.message or self.without or self.origin):
             return True
@@ -327,7 +330,12 @@ def _names(fact: ExceptionFact) -> frozenset[str]:
     qualified = [str(name) for name in fact.mro]
     short = [name.rpartition(".")[2] for name in qualified]
     plain = [f"builtins.{name}" for name in qualified if name in _BUILTIN_EXCEPTIONS]
-    return frozenset([*qualified, *short, *plain])
+    packages = [f"{name[:end]}.*" for name in qualified for end in _dots(name)]
+    return frozenset([*qualified, *short, *plain, *packages])
+
+
+def _dots(name: str) -> list[int]:
+    return [position for position, letter in enumerate(name) if letter == "."]
 
 
 def _starts(statement: Statement) -> bool:
