@@ -111,8 +111,7 @@ def get_progressive_recovery(
         "days": days,
         "overall": _summed(climbs),
         "error_types": {
-            name: _summed([climb for climb in climbs if climb.error_type == name])
-            for name in types
+            name: _summed([climb for climb in climbs if climb.error_type == name]) for name in types
         },
         "climbs": [climb.to_dict() for climb in climbs[:newest]],
     }
