@@ -23,6 +23,8 @@ ERROR = "error"
 RECOVERY = "recovery"
 #: A circuit changed its state; see `circuit_record.Transition`.
 CIRCUIT_TRANSITION = "circuit_transition"
+#: A setting of circuits was looked at as the run began; see `store.tuning.Proposal`.
+TUNING = "tuning"
 #: An infrastructure failure is left to a person: what was tried, what it cost, and why it ends.
 ESCALATION = "escalation"
 
