@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.worlds import LEVELS, NAMES, Failure, Truth, World, drawn, truths
 from pytest_resilience.core.experience import Key
+from pytest_resilience.core.hindsight import near
 from pytest_resilience.core.impact import ScoreTally, impact, stability
 from pytest_resilience.core.selection import (
     Candidate,
@@ -23,7 +24,6 @@ from pytest_resilience.core.selection import (
     Policy,
     WeightedScore,
     joined,
-    near,
 )
 
 

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import lab
 import pytest
@@ -20,6 +21,8 @@ from selenium import webdriver
 
 PLAN = {int(number): fault for number, fault in json.loads(os.environ["PLAN"]).items()}
 TESTS = int(os.environ["TESTS"])
+#: What cures each fault, where tests are told.
+CURES = json.loads(os.environ["CURES"])
 #: Seconds for which the server of the pages is gone.
 AWAY_S = 1.0
 
@@ -91,7 +94,14 @@ def driver() -> Iterator[webdriver.Chrome]:
     browser.quit()
 
 
-@pytest.mark.parametrize("number", range(TESTS))
+def told(number: int) -> Any:
+    """Return the number of a test, which is told what cures its fault if that is known."""
+    cure = CURES.get(PLAN.get(number))
+    marks = [pytest.mark.resilience(strategies=[cure])] if cure else []
+    return pytest.param(number, marks=marks)
+
+
+@pytest.mark.parametrize("number", map(told, range(TESTS)))
 def test_shop(driver: webdriver.Chrome, pages: Pages, number: int) -> None:
     driver.get(pages.url)
     assert driver.title == "shop"

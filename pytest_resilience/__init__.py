@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pytest_resilience.core.strategies import RecoveryStrategy, add_custom_strategy
     from pytest_resilience.exceptions import CircuitOpenError, ResilienceError
     from pytest_resilience.store.metrics import get_performance_metrics
+    from pytest_resilience.store.progress import get_progressive_recovery
     from pytest_resilience.store.recommendations import get_strategy_recommendations
 
 _HOMES = {
@@ -71,6 +72,7 @@ _HOMES = {
     "endpoint_circuit_breaker": "circuits",
     "get_health_metrics": "circuits",
     "get_performance_metrics": "store.metrics",
+    "get_progressive_recovery": "store.progress",
     "get_strategy_recommendations": "store.recommendations",
     "hardware_circuit_breaker": "circuits",
     "register_error_hook": "core.aggregation",
@@ -104,6 +106,7 @@ __all__ = [
     "endpoint_circuit_breaker",
     "get_health_metrics",
     "get_performance_metrics",
+    "get_progressive_recovery",
     "get_strategy_recommendations",
     "hardware_circuit_breaker",
     "register_error_hook",

@@ -38,6 +38,7 @@ class Settings:
     circuit_half_open_after: float = 2.0
     circuit_predictive: bool = False
     circuit_open_action: str = "defer"
+    auto_tune: bool = False
     max_wait: float = 120.0
     strict: bool = False
     preflight: bool = True

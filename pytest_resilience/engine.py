@@ -42,6 +42,7 @@ class Incident:
         cost_s: Seconds until it was known whether the recovery cured; 0 before.
         rebuilt_s: Seconds from there until the next attempt was set up, None if it was not.
         root_error_id: The error that explains this one; its own id if none does.
+        incident_id: Error with which the item's trouble began, not got past since.
     """
 
     report: ErrorReport
@@ -56,6 +57,7 @@ class Incident:
     rebuilt_s: float | None = None
     cost_s: float = 0.0
     root_error_id: str = ""
+    incident_id: str = ""
 
 
 @dataclass(slots=True)
@@ -74,6 +76,12 @@ class ItemHistory:
             elif incident.strategy is not None:
                 names.append(incident.strategy.name)
         return tuple(names)
+
+    @property
+    def incident_id(self) -> str:
+        """Id of the failure with which what is not got past yet began, "" if there is none."""
+        under_way = [i for i in self.incidents[-1:] if not i.report.retry_successful]
+        return under_way[0].incident_id if under_way else ""
 
 
 class RecoveryEngine:
@@ -156,6 +164,7 @@ class RecoveryEngine:
         again = diagnosis.error_type.infrastructure or diagnosis.transient
         self.settle(history, survived=not again)
         incident = Incident(report, diagnosis, Decision(False, ""))
+        incident.incident_id = history.incident_id or report.error_id
         error_info = _error_info(report, environment)
         self._decide(incident, failure, policy, history, hopeless, error_info, start_level)
         report.resolution_status = "retrying" if incident.decision.retry else "failed"
@@ -195,6 +204,7 @@ class RecoveryEngine:
             tried=joined(set(situation.tried)),
             context={
                 "error_id": incident.report.error_id,
+                "incident_id": incident.incident_id,
                 "nodeid": incident.report.context.nodeid,
                 "attempt": incident.report.context.attempt,
                 "recovery_level": int(strategy.level),
@@ -340,6 +350,7 @@ def _escalation(incident: Incident, history: ItemHistory) -> dict[str, Any]:
     ]
     return {
         "error_id": incident.report.error_id,
+        "incident_id": incident.incident_id,
         "nodeid": incident.report.context.nodeid,
         "error_type": incident.report.error_type.label,
         "reason": incident.decision.reason,
@@ -362,6 +373,7 @@ def _error_payload(incident: Incident) -> dict[str, Any]:
     return {
         "error_id": report.error_id,
         "root_error_id": incident.root_error_id,
+        "incident_id": incident.incident_id,
         "fingerprint": fingerprint(report.error_type, report.exception, report.message),
         "error_type": report.error_type.label,
         "layer": report.error_type.layer,

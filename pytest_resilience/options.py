@@ -220,6 +220,14 @@ OPTIONS: tuple[Option, ...] = (
         choices=OPEN_ACTIONS,
     ),
     Option(
+        "auto_tune",
+        "--resilience-auto-tune",
+        "flag",
+        False,
+        "Let the history say, as the run begins, after how many failures circuits open and when "
+        "they are probed first: what `pytest-resilience tune` proposes.",
+    ),
+    Option(
         "max_wait",
         "--resilience-max-wait",
         "seconds",

@@ -346,3 +346,43 @@ def test_a_failure_of_the_product_is_not_escalated() -> None:
     site = Site()
     site.fail("ShopBroken")
     assert site.sink.of("escalation") == []
+
+
+def climb(site: Site, *survived: bool) -> list[Incident]:
+    """Fail, recover and tell whether that has cured, once for each of `survived`."""
+    found = []
+    for attempt, cured in enumerate(survived, 1):
+        incident = site.fail(attempt=attempt)
+        site.recover(incident)
+        site.passed += 100
+        if cured:
+            site.settle(survived=True)
+        found.append(incident)
+    return found
+
+
+def test_failures_until_a_cure_are_one_incident_named_after_the_first() -> None:
+    site = Site(settings=Settings(max_attempts=6))
+    first, second, third, fourth = climb(site, False, True, False, True)
+    assert first.incident_id == second.incident_id == first.report.error_id
+    assert third.incident_id == fourth.incident_id == third.report.error_id
+    told = [record["context"]["incident_id"] for record in site.sink.of(events.RECOVERY)]
+    assert told == [i.incident_id for i in (first, second, third, fourth)]
+    errors = {error["error_id"]: error["incident_id"] for error in site.sink.of(events.ERROR)}
+    assert errors[second.report.error_id] == first.report.error_id
+
+
+def test_items_have_incidents_of_their_own() -> None:
+    site = Site()
+    [one] = climb(site, False)
+    site.history = ItemHistory()
+    [other] = climb(site, False)
+    assert one.incident_id != other.incident_id
+
+
+def test_what_is_left_to_a_person_tells_the_incident_too() -> None:
+    site = Site(settings=Settings(max_attempts=2))
+    first, last = climb(site, False, False)
+    assert not last.decision.retry
+    [told] = site.sink.of(events.ESCALATION)
+    assert told["incident_id"] == first.report.error_id == last.incident_id

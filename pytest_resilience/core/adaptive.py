@@ -21,6 +21,8 @@ FLOOR_S, CEILING_S = 5.0, 300.0
 WINDOW, ENOUGH = 60, 10
 #: The time-out is so many times this quantile.
 FACTOR, QUANTILE = 2.0, 0.95
+#: Until enough are known: so many times the longest, and at least so many seconds.
+EARLY_FACTOR, EARLY_S = 10.0, 60.0
 #: What a time-out is multiplied with after each one that struck, until a success.
 BACK_OFF = 2.0
 
@@ -45,7 +47,10 @@ class QuantileTimeout:
 
     Attributes:
         floor_s: Least time-out.
-        ceiling_s: Greatest time-out, also used until ten durations are known.
+        ceiling_s: Greatest time-out, also used until one duration is known. From there until
+            ten are, ten times the longest and at least a minute.
+        factor: What the quantile is multiplied with.
+        share: The quantile, above 0 and at most 1.
         window: Durations remembered.
         durations: The newest ones, oldest first: seconds, and whether it was cut off then.
             Each time-out since the last one that ended by itself doubles the time-out.
@@ -53,15 +58,19 @@ class QuantileTimeout:
 
     floor_s: float = FLOOR_S
     ceiling_s: float = CEILING_S
+    factor: float = FACTOR
+    share: float = QUANTILE
     window: int = WINDOW
     durations: list[tuple[float, bool]] = field(default_factory=list)
 
     @property
     def timeout_s(self) -> float:
         """Seconds the next execution may take."""
-        if len(self.durations) < ENOUGH:
+        if not self.durations:
             return self.ceiling_s
-        seconds = FACTOR * quantile(self.durations, QUANTILE)
+        seconds = self.factor * quantile(self.durations, self.share)
+        if len(self.durations) < ENOUGH:
+            seconds = max(EARLY_S, EARLY_FACTOR * max(self.durations)[0])
         strikes = itertools.takewhile(lambda duration: duration[1], reversed(self.durations))
         seconds = max(self.floor_s, seconds) * BACK_OFF ** sum(1 for _ in strikes)
         return min(self.ceiling_s, seconds)

@@ -17,9 +17,10 @@ from pytest_resilience.core.adaptive import QuantileTimeout, StepTimeout, Timeou
 from pytest_resilience.core.events import RecoveryPerformanceRecord
 from pytest_resilience.core.experience import Cell, Key
 from pytest_resilience.core.failures import ErrorType
+from pytest_resilience.core.hindsight import agreement
 from pytest_resilience.core.impact import ScoreTally
 from pytest_resilience.core.ports import RandomSource
-from pytest_resilience.core.selection import Choice, Experience, Option, Policy, agreement, joined
+from pytest_resilience.core.selection import Choice, Experience, Option, Policy, joined
 from pytest_resilience.core.strategies import RecoveryStrategy
 
 #: Executions that a level is worth for one item; the lower ones are bounded by attempts alone.
@@ -180,7 +181,7 @@ class Chooser:
         """Return how many first choices were near the best by what is known now, and of how many.
 
         The best is the choice that the experience of the whole run, earlier ones included,
-        would have made; see `selection.agreement`.
+        would have made; see `hindsight.agreement`.
         """
         if not self._firsts:
             return 0, 0

@@ -23,6 +23,8 @@ ERROR = "error"
 RECOVERY = "recovery"
 #: A circuit changed its state; see `circuit_record.Transition`.
 CIRCUIT_TRANSITION = "circuit_transition"
+#: A setting of circuits was looked at as the run began; see `store.tuning.Proposal`.
+TUNING = "tuning"
 #: An infrastructure failure is left to a person: what was tried, what it cost, and why it ends.
 ESCALATION = "escalation"
 
@@ -52,6 +54,8 @@ class Attempt:
         browser: Browser of the session concerned, "" if none.
         traceback: Text of the failure, clipped, "" if nothing failed.
         root_error_id: The error that explains this one, its own id if none does.
+        incident_id: The failure with which the item's trouble began: the first one since it
+            last got past one; "" if nothing failed.
     """
 
     number: int = 1
@@ -79,6 +83,7 @@ class Attempt:
     root_error_id: str = ""
     chosen: str = ""
     candidates: tuple[dict[str, Any], ...] = ()
+    incident_id: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attempt as a JSON-plain dict."""
@@ -152,7 +157,7 @@ class RecoveryPerformanceRecord:
             by ``+``, "" for the first one.
         cost_s: Seconds until the outcome was known: the execution, the set-up of the attempt
             after it, and the rest of that if it failed again.
-        context: error_id, nodeid, attempt, recovery_level, detail.
+        context: error_id, incident_id, nodeid, attempt, recovery_level, detail.
     """
 
     strategy_id: str

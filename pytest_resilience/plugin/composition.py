@@ -52,6 +52,7 @@ from pytest_resilience.plugin.subtests import SubtestWatch
 from pytest_resilience.plugin.termination import Termination
 from pytest_resilience.plugin.timeouts import TestTimeouts
 from pytest_resilience.plugin.toolbox import all_strategies
+from pytest_resilience.plugin.tuning import tuned
 from pytest_resilience.store.spool import Spool, prepare
 
 _WORKER_INPUT = "resilience_session"
@@ -68,6 +69,7 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
     # Also where no test runs: what a worker refuses is told late.
     strategies = all_strategies(config, builtin, faults)
     worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
+    settings, tuning = tuned(settings, worker_input, faults)
     if worker_input is not None:
         session_id = worker_input[_WORKER_INPUT]
         worker = worker_input["workerid"]
@@ -78,6 +80,9 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
     controls = worker_input is None and _distributes(config)
     register = config.pluginmanager.register
     register(faults, "resilience-faults")
+    if tuning is not None:
+        tuning.sink = sink
+        register(tuning, "resilience-tuning")
     if worker_input is None:
         report = SessionReport(config, settings, session_id, spool, sink, faults)
         recorder = Recorder(

@@ -148,6 +148,7 @@ def attempt_of(incident: Incident, worker: str) -> Attempt:
         reason=incident.decision.reason,
         browser=found.context.browser,
         root_error_id=incident.root_error_id,
+        incident_id=incident.incident_id,
         chosen=incident.choice.reason if incident.choice is not None else "",
         candidates=_candidates(incident),
     )

@@ -108,6 +108,7 @@ def incident_of(
         Decision(True, attempt.reason),
         strategy=strategies.get(attempt.strategy),
         root_error_id=attempt.root_error_id,
+        incident_id=attempt.incident_id,
     )
 
 

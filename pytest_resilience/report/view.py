@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_resilience.core.events import TestResult
 from pytest_resilience.core.failures import ErrorType, Verdict
-from pytest_resilience.core.selection import NEAR_S, NEAR_SHARE
+from pytest_resilience.core.hindsight import NEAR_S, NEAR_SHARE
 from pytest_resilience.report.advice import advice
 from pytest_resilience.report.cards import card, row
 from pytest_resilience.report.circuit_view import blocked_cards, circuit_section, root_text

@@ -94,7 +94,7 @@ def _learn_from(connection: DuckDBPyConnection, source: str, now_us: int) -> Non
     merge_into(connection, "recovery_cells", _CELL, _cells())
     merge_into(connection, "strategy_scores", _PAIR, _scores(updated))
     _keep_timeouts(connection, updated)
-    merge_into(connection, "progressive_recovery", ("error_id",), _progress(source, updated))
+    merge_into(connection, "progressive_recovery", ("error_id",), _climbs(source, updated))
 
 
 def _lessons(source: str) -> str:
@@ -223,25 +223,47 @@ def _keep_timeouts(connection: DuckDBPyConnection, updated: str) -> None:
     merge_into(connection, "adaptive_timeouts", _PAIR, "FROM learned_timeouts")
 
 
-def _progress(source: str, updated: str) -> str:
-    types = (
-        '[{"strategy_id": "VARCHAR", "level": "INTEGER", "success": "BOOLEAN",'
-        ' "execution_time": "FLOAT", "timestamp_us": "BIGINT"}]'
+def _climbs(source: str, updated: str) -> str:
+    """Return a query for the incidents that recoveries in `source` belong to, as a whole."""
+    names = (
+        "strategy_id",
+        "level",
+        "success",
+        "execution_time",
+        "timestamp_us",
+        "cost_s",
+        "error_type",
     )
-    step = (
-        "{strategy_id: strategy_id, level: recovery_level, success: success,"
-        " execution_time: execution_time, timestamp_us: timestamp_us}"
-    )
+    types = ("VARCHAR", "INTEGER", "BOOLEAN", "FLOAT", "BIGINT", "DOUBLE", "VARCHAR")
+    shape = json.dumps([dict(zip(names, types, strict=True))])
+    step = ", ".join(f"{n}: {'recovery_level' if n == 'level' else n}" for n in names)
+    # Recoveries of older versions do not tell what they belong to.
+    fresh = f"""
+        SELECT coalesce(nullif(incident_id, ''), error_id) AS incident,
+               {{{step}}} AS step, nodeid, injected
+        FROM {source} WHERE error_id <> ''
+    """
     return f"""
-        SELECT error_id, {updated} AS last_updated, to_json(steps) AS history,
-               CASE WHEN steps[-1].success THEN 1 ELSE steps[-1].level END AS current_level
+        SELECT incident AS error_id, {updated} AS last_updated, to_json(steps) AS history,
+               CASE WHEN steps[-1].success THEN 1 ELSE steps[-1].level END AS current_level,
+               nodeid, steps[1].error_type AS error_type, injected,
+               steps[1].timestamp_us AS started_us, len(steps)::INTEGER AS recoveries,
+               len([n FOR n IN range(2, len(steps) + 1)
+                    IF steps[n].level > steps[n - 1].level])::INTEGER AS escalations,
+               list_max([s.level FOR s IN steps]) AS highest_level,
+               steps[-1].level AS final_level, coalesce(steps[-1].success, false) AS resolved,
+               (steps[-1].timestamp_us::DOUBLE - steps[1].timestamp_us::DOUBLE) / 1e6
+                   + greatest(0, coalesce(nullif(steps[-1].cost_s, 0), steps[-1].execution_time, 0))
+                   AS seconds
         FROM (
-            SELECT error_id, list(step ORDER BY step.timestamp_us, step) AS steps FROM (
-                SELECT error_id, {step} AS step FROM {source} WHERE error_id <> ''
+            SELECT incident, list(step ORDER BY step.timestamp_us, step) AS steps,
+                   max(nodeid) AS nodeid, max(injected) AS injected
+            FROM (
+                {fresh}
                 UNION ALL
-                SELECT error_id, unnest(from_json(history, '{types}')) AS step
+                SELECT error_id, unnest(from_json(history, '{shape}')), nodeid, injected
                 FROM history.progressive_recovery
-                SEMI JOIN (SELECT error_id FROM {source} WHERE error_id <> '') USING (error_id)
-            ) GROUP BY error_id
+                SEMI JOIN ({fresh}) f ON (f.incident = error_id)
+            ) GROUP BY incident
         )
     """

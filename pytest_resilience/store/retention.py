@@ -121,7 +121,8 @@ def _remove(connection: DuckDBPyConnection) -> None:
     with database.transaction(connection):
         connection.execute(f"""
             DELETE FROM history.progressive_recovery WHERE error_id IN
-                (SELECT error_id FROM history.recovery_performance WHERE {old})
+                (SELECT coalesce(nullif(incident_id, ''), error_id)
+                 FROM history.recovery_performance WHERE {old})
         """)
         for table in (*RECORD_TABLES, "errors"):
             connection.execute(f"DELETE FROM history.{table} WHERE {old}")

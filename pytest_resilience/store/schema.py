@@ -180,10 +180,10 @@ CREATE TABLE adaptive_timeouts (
     last_updated TIMESTAMP
 );
 
--- How far the recovery of an error has climbed, one row per error.
+-- How far the recoveries of an incident have climbed, one row per incident.
 CREATE TABLE progressive_recovery (
-    error_id VARCHAR,
-    current_level INTEGER,      -- level of the latest recovery of the error
+    error_id VARCHAR,           -- the error with which it began
+    current_level INTEGER,      -- level of the latest recovery, 1 again after a cure
     last_updated TIMESTAMP,
     history JSON                -- its recoveries in order of time
 );
@@ -304,6 +304,23 @@ ALTER TABLE circuit_transitions ADD COLUMN reopenings INTEGER;
 """
 
 
+# Columns that are NULL in rows of older versions, which had one row per error.
+_CLIMBS = """
+ALTER TABLE recovery_performance ADD COLUMN incident_id VARCHAR;
+ALTER TABLE errors ADD COLUMN incident_id VARCHAR;
+ALTER TABLE progressive_recovery ADD COLUMN nodeid VARCHAR;
+ALTER TABLE progressive_recovery ADD COLUMN error_type VARCHAR;
+ALTER TABLE progressive_recovery ADD COLUMN injected VARCHAR;
+ALTER TABLE progressive_recovery ADD COLUMN started_us BIGINT;
+ALTER TABLE progressive_recovery ADD COLUMN recoveries INTEGER;
+ALTER TABLE progressive_recovery ADD COLUMN escalations INTEGER;
+ALTER TABLE progressive_recovery ADD COLUMN highest_level INTEGER;
+ALTER TABLE progressive_recovery ADD COLUMN final_level INTEGER;
+ALTER TABLE progressive_recovery ADD COLUMN resolved BOOLEAN;
+ALTER TABLE progressive_recovery ADD COLUMN seconds DOUBLE;
+"""
+
+
 @dataclass(frozen=True)
 class Migration:
     """One step from a version to the next.
@@ -325,6 +342,7 @@ MIGRATIONS = (
     Migration(1, "first schema", _FIRST),
     Migration(2, "situations of recoveries, sums per day", _LEARNED, relearn=True),
     Migration(3, "kinds, generations and figures of circuits", _CIRCUITS),
+    Migration(4, "climbs of incidents", _CLIMBS),
 )
 
 SCHEMA_VERSION = MIGRATIONS[-1].version

@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from pytest_resilience import get_performance_metrics, get_strategy_recommendations
+from pytest_resilience import (
+    get_performance_metrics,
+    get_progressive_recovery,
+    get_strategy_recommendations,
+)
 from pytest_resilience.cli import ExitCode
 from pytest_resilience.core.events import RECOVERY, RecoveryPerformanceRecord
 from pytest_resilience.store.history import History, clock_us
@@ -81,6 +85,36 @@ def test_metrics_can_be_narrowed(run: Run, db: Path) -> None:
     result = run("metrics", "--db", str(db), "--strategy", "none")
     assert (result.exit_code, len(rows_of(result))) == (ExitCode.OK, 1)
     assert run("metrics", "--db", str(db), "--days", "0").exit_code == ExitCode.USAGE
+
+
+def test_metrics_show_how_far_incidents_climbed(run: Run, db: Path, tmp_path: Path) -> None:
+    spool = Spool(prepare(tmp_path), session_id="climb", worker="main", now_us=clock_us)
+    for level in (1, 3):
+        context = {"error_id": f"e{level}", "incident_id": "e1", "recovery_level": level}
+        name = f"level{level}"
+        record = RecoveryPerformanceRecord(
+            name, name, "driver", 2.0, level == 3, timestamp_us=level, cost_s=4.0, context=context
+        )
+        spool.emit(RECOVERY, record.to_dict())
+    spool.close()
+    History(db).merge([spool.path])
+    result = run("metrics", "--incidents", "--db", str(db), "--error-type", "driver")
+    assert result.exit_code == ExitCode.OK
+    summary, climb = rows_of(result)[2], rows_of(result)[-1]
+    assert summary.split()[:4] == ["driver", "100", "%", "(21-100,"]
+    assert summary.rstrip().endswith("1-3 (1)")
+    assert climb.rstrip().split("  ")[-1].strip() == "level1 > level3"
+    assert " 1 > 3 " in climb
+    assert " resolved " in climb
+    assert result.stderr == "1 incident, 1 resolved, 1 escalated\n"
+    result = run("metrics", "--incidents", "--db", str(db), "--format", "json")
+    assert json.loads(result.stdout) == get_progressive_recovery(db=db)
+
+
+def test_an_incident_is_not_asked_for_by_strategy(run: Run, db: Path) -> None:
+    result = run("metrics", "--incidents", "--strategy", "x", "--db", str(db))
+    assert result.exit_code == ExitCode.USAGE
+    assert "--incidents takes no --strategy" in result.stderr
 
 
 def test_recommendations_are_those_of_the_api(run: Run, db: Path) -> None:

@@ -79,13 +79,28 @@ class TestQuantile:
 class TestQuantileTimeout:
     """Twice the 95th percentile, doubled while time-outs strike."""
 
-    def test_until_ten_durations_are_known_it_is_the_ceiling(self) -> None:
+    def test_of_the_first_one_nothing_is_known_but_the_ceiling(self) -> None:
+        assert QuantileTimeout().timeout_s == 300.0
+
+    @pytest.mark.parametrize(
+        ("seconds", "expected"),
+        [(0.1, 60.0), (10.0, 100.0), (200.0, 300.0)],
+        ids=["a-minute-at-least", "ten-times-the-longest", "never-above-the-ceiling"],
+    )
+    def test_until_ten_durations_are_known_it_is_generous(
+        self, seconds: float, expected: float
+    ) -> None:
         rule = QuantileTimeout()
         for _ in range(9):
-            rule.observe(10.0, False)
-            assert rule.timeout_s == 300.0
-        rule.observe(10.0, False)
-        assert rule.timeout_s == 20.0
+            rule.observe(seconds, False)
+            assert rule.timeout_s == expected
+        rule.observe(seconds, False)
+        assert rule.timeout_s == max(5.0, min(300.0, 2 * seconds))
+
+    def test_an_early_time_out_doubles_it_too(self) -> None:
+        rule = taught(QuantileTimeout(), 2.0)
+        assert taught(rule, 25.0, timed_out=True).timeout_s == 300.0
+        assert taught(QuantileTimeout(), 2.0, 3.0).timeout_s == 60.0
 
     def test_it_is_twice_the_95th_percentile(self) -> None:
         rule = taught(QuantileTimeout(), *range(1, 61))

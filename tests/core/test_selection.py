@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.selection import SEED, WORLD, Play, Player, failures, play
+from pytest_resilience.core.hindsight import agreement, expected_loss, near
 from pytest_resilience.core.selection import (
     POLICIES,
     Candidate,
@@ -18,9 +19,6 @@ from pytest_resilience.core.selection import (
     Ladder,
     Policy,
     WeightedScore,
-    agreement,
-    expected_loss,
-    near,
     policy_named,
 )
 

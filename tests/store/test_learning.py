@@ -68,7 +68,7 @@ def test_injected_faults_do_not_teach_unless_told_to(history: History, filled: F
 @pytest.mark.parametrize(
     ("durations", "timeout"),
     [
-        pytest.param([0.1] * 9, 300.0, id="too-few-to-believe"),
+        pytest.param([0.1] * 9, 60.0, id="too-few-to-believe"),
         pytest.param([0.1] * 10, 5.0, id="lower-bound"),
         pytest.param([10.0] * 20, 20.0, id="twice-the-95th-percentile"),
         pytest.param([1.0] * 99 + [250.0], 5.0, id="one-outlier-of-a-hundred"),

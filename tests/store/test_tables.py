@@ -55,6 +55,16 @@ PROGRESS = [
     ("current_level", "INTEGER"),
     ("last_updated", "TIMESTAMP"),
     ("history", "JSON"),
+    ("nodeid", "VARCHAR"),
+    ("error_type", "VARCHAR"),
+    ("injected", "VARCHAR"),
+    ("started_us", "BIGINT"),
+    ("recoveries", "INTEGER"),
+    ("escalations", "INTEGER"),
+    ("highest_level", "INTEGER"),
+    ("final_level", "INTEGER"),
+    ("resolved", "BOOLEAN"),
+    ("seconds", "DOUBLE"),
 ]
 
 
