@@ -1,12 +1,13 @@
 """What does a browser that is broken for good cost the tests of another one?
 
     python -m benchmarks.broken_browser
-    python -m benchmarks.broken_browser --tests 20 --dies-after 3 --arms block none
+    python -m benchmarks.broken_browser --tests 20 --dies-after 10 --scope function
 
 One suite of two real browsers: a Chromium that works, and a Firefox that dies some seconds after
-it was started, each time. As many tests need the one as the other, each a browser of its own. The
-suite is run with circuits that turn tests away at once (`block`), with circuits that wait first
-(`defer`), without circuits (`none`), and by plain pytest.
+it was started, each time. As many tests need the one as the other, and share it as far as
+`--scope` says; what never starts cannot be shared. The suite is run with circuits that turn tests
+away at once (`block`), with circuits that wait first (`defer`), without circuits (`none`), and by
+plain pytest.
 
 Invariant: all arms run the same tests in the same order; what became of each test is printed.
 """
@@ -53,7 +54,7 @@ def run(arm: str, options: argparse.Namespace) -> float:
         program.write_text(f"#!/bin/sh\nsleep {options.dies_after:g}\nexit 1\n", "utf-8")
         program.chmod(0o755)
         begun = time.monotonic()
-        subprocess.run(
+        done = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "--rootdir", str(folder), "-q", "--tb=no"),
                 *("-p", "no:cacheprovider", "--junitxml", "junit.xml", *ARMS[arm]),
@@ -64,6 +65,7 @@ def run(arm: str, options: argparse.Namespace) -> float:
                 "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
                 "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT))),
                 "TMPDIR": str(folder),
+                "SCOPE": options.scope,
                 "TESTS": str(options.tests),
                 "BROKEN": str(program),
             },
@@ -77,6 +79,8 @@ def run(arm: str, options: argparse.Namespace) -> float:
         asked = Counter(log.read_text("utf-8").split()) if log.exists() else Counter()
         good, bad = (_outcomes(folder / "junit.xml", name) for name in ("chrome", "firefox"))
         print(f"{arm:8}{seconds:8.1f}{asked['firefox']:12}  {good:30}{bad}", flush=True)
+        if done.returncode not in (0, 1):
+            sys.exit(f"{arm}: ended with status {done.returncode}")
         return seconds
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -99,13 +103,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     more = parser.add_argument
     more("--tests", type=int, default=40, help="tests of each browser (default 40)")
-    more("--dies-after", type=float, default=5.0, help="seconds the broken one lives (default 5)")
+    more("--dies-after", type=float, default=3.0, help="seconds the broken one lives (default 3)")
+    more("--scope", choices=("module", "function"), default="module")
     more("--arms", nargs="+", choices=tuple(ARMS), default=["block", "defer", "none"])
     options = parser.parse_args()
     print(described())
     print(
-        f"\n{options.tests} tests of each browser; the broken one dies after"
-        f" {options.dies_after:g} s\n\n{'arm':8}{'wall s':>8}{'starts':>12}  "
+        f"\n{options.tests} tests of each browser, of {options.scope} scope; the broken one dies"
+        f" after {options.dies_after:g} s\n\n{'arm':8}{'wall s':>8}{'starts':>12}  "
         f"{'tests of the good browser':30}tests of the broken one",
         flush=True,
     )

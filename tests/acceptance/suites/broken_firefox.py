@@ -27,7 +27,10 @@ def broken_firefox():
     return webdriver.Firefox(options=options, service=webdriver.FirefoxService(geckodriver()))
 
 
-@pytest.fixture(params=["chrome", "firefox"])
+@pytest.fixture(
+    params=["chrome", "firefox"],
+    scope=lambda fixture_name, config: os.environ.get("SCOPE", "module"),
+)
 def driver(request):
     lab.log(request.param)
     driver = lab.launch() if request.param == "chrome" else broken_firefox()
