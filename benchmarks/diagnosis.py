@@ -1,6 +1,7 @@
 """How is each fault called, by what evidence, and how soon?
 
-    python -m benchmarks.diagnosis [chrome] [firefox] [memory] [grid] [--only WORD]
+    python -m benchmarks.diagnosis [chrome] [firefox] [memory] [stopped] [grid] [grid-stopped]
+                                   [--only WORD]
 
 Lets every fault of `tests/acceptance/*_faults.py` strike a real browser, local or behind a real
 Selenium Grid, and prints what was made of it: one line a fault, and how many were called what
@@ -24,9 +25,17 @@ from tests.acceptance.grid_faults import GRID, GridLab
 from tests.acceptance.live import Fault, Finding, Lab, diagnose, starts
 from tests.acceptance.live_faults import CHROMIUM, FIREFOX
 from tests.acceptance.memory_faults import IMPOSSIBLE, MEMORY
+from tests.acceptance.stopped_faults import STOPPED, STOPPED_BEHIND_GRID
 
 #: Name of a table to its faults.
-_TABLES = {"chrome": CHROMIUM, "firefox": FIREFOX, "memory": MEMORY, "grid": GRID}
+_TABLES = {
+    "chrome": CHROMIUM,
+    "firefox": FIREFOX,
+    "memory": MEMORY,
+    "stopped": STOPPED,
+    "grid": GRID,
+    "grid-stopped": STOPPED_BEHIND_GRID,
+}
 _HEAD = (
     f"{'fault':26}{'browser':11}{'error type':12}{'layer':10}{'infra':6}{'again':6}{'rule':32}"
     f"{'seen s':>8}{'probed s':>9}  exception; evidence"
@@ -44,10 +53,11 @@ def main() -> None:
         print(f"control groups: not possible on this machine: {IMPOSSIBLE}")
     chosen = options.tables or list(_TABLES)
     findings: list[Finding | None] = []
-    for labs in ([n for n in chosen if n != "grid"], [n for n in chosen if n == "grid"]):
-        faults = [f for name in labs for f in _TABLES[name] if options.only in f.name]
+    for behind_grid in (False, True):
+        names = [name for name in chosen if name.startswith("grid") is behind_grid]
+        faults = [f for name in names for f in _TABLES[name] if options.only in f.name]
         if faults:
-            findings += _findings(faults, behind_grid="grid" in labs)
+            findings += _findings(faults, behind_grid=behind_grid)
     right = sum(found is not None and found.right for found in findings)
     print(f"\n{right} of {len(findings)} called what they are")
     if right < len(findings):

@@ -41,6 +41,8 @@ class CircuitBreaker(circuit.CircuitBreaker):
         kind: What kind of thing it stands for, for messages.
         cell: Where its record is; in this process's memory if not given.
         judge: Says what the error of a protected call, or None, means.
+        monotonic: Returns seconds; the clock of those who share the cell, if that is not the
+            one of this machine.
 
     Raises:
         ConfigurationError: A parameter is not valid.
@@ -64,6 +66,7 @@ class CircuitBreaker(circuit.CircuitBreaker):
         kind: str = "",
         cell: Cell | None = None,
         judge: Callable[[BaseException | None], Outcome] = outcome_of,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         config = CircuitConfig(
             failure_threshold=failure_threshold,
@@ -82,7 +85,7 @@ class CircuitBreaker(circuit.CircuitBreaker):
             config,
             name=name,
             kind=kind,
-            monotonic=time.monotonic,
+            monotonic=monotonic,
             chance=random.Random(),
             cell=cell,
             judge=judge,
@@ -90,7 +93,10 @@ class CircuitBreaker(circuit.CircuitBreaker):
 
 
 class Circuits(CircuitRegistry):
-    """The circuits of a run, on the monotonic clock of the machine; see `CircuitRegistry`."""
+    """The circuits of a run, on the monotonic clock of the machine; see `CircuitRegistry`.
+
+    A run that shares them with another machine goes by the clock of that one; see `renew`.
+    """
 
     def __init__(
         self,
@@ -105,7 +111,9 @@ class Circuits(CircuitRegistry):
     def _made(
         self, kind: str, name: str, config: CircuitConfig, cell: Cell | None
     ) -> CircuitBreaker:
-        return CircuitBreaker(name=name, kind=kind, cell=cell, **dataclasses.asdict(config))
+        return CircuitBreaker(
+            name=name, kind=kind, cell=cell, monotonic=self._monotonic, **dataclasses.asdict(config)
+        )
 
 
 #: The circuits of this process, where those meet who cannot be handed anything.

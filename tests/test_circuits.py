@@ -54,7 +54,7 @@ class TestCircuitBreaker:
         assert breaker.config == CircuitConfig()
 
     def test_its_parameters_are_those_of_a_configuration(self) -> None:
-        own = {"self", "name", "kind", "cell", "judge"}
+        own = {"self", "name", "kind", "cell", "judge", "monotonic"}
         parameters = set(inspect.signature(CircuitBreaker.__init__).parameters) - own
         assert parameters == set(inspect.signature(CircuitConfig).parameters)
 

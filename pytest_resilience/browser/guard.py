@@ -7,7 +7,7 @@ Invariant: nothing here raises, and what it does to selenium's connections is un
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
 
     from pytest_resilience.browser.endpoints import Endpoints
+    from pytest_resilience.browser.nodes import Nodes
     from pytest_resilience.browser.resend import Resent
     from pytest_resilience.browser.sessions import DriverSession
     from pytest_resilience.browser.tunnel import Tunnel
@@ -114,6 +115,8 @@ class Guard:
         self.patience = 1.0
         #: The grids that may stand in for each other, None if there is no choice.
         self.endpoints: Endpoints | None = None
+        #: The nodes of grids that are avoided, None as long as there are none.
+        self.nodes: Nodes | None = None
         #: Called with each session about to be asked for; raises `CircuitOpenError` if it must
         #: not be.
         self.may_start: Callable[[DriverSession | None], object] = _anything
@@ -146,6 +149,17 @@ class Guard:
             _log.warning("the start of a session cannot be looked after", exc_info=True)
             return None
         return session
+
+    def completed(self, awaited: DriverSession | None, capabilities: Any) -> Any:
+        """Return the `capabilities` to ask for, which may avoid a node of a grid."""
+        if awaited is None or self.nodes is None or not isinstance(capabilities, Mapping):
+            return capabilities
+        try:
+            added = self.nodes.addition(awaited)
+        except Exception:  # noqa: BLE001 - choosing must not harm the test
+            _log.warning("no node can be chosen for a session", exc_info=True)
+            return capabilities
+        return {**capabilities, **added} if added else capabilities
 
     def started(self, session: DriverSession | None) -> None:
         """The request for `session` has ended, well or not."""

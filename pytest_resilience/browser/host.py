@@ -139,7 +139,7 @@ class Host:
         found = [
             *self._memory(),
             *self._memory_of_groups(pids),
-            *self._shared_memory(),
+            *self._shared_memory(pids),
             *_disk([*folders, tempfile.gettempdir()]),
             *self._descriptors(pids),
             *self._processes(pids),
@@ -176,12 +176,15 @@ class Host:
             if free < _enough(limit):
                 yield f"memory: {_size(free)} of {_size(limit)} left to control group {folder.name}"
 
-    def _shared_memory(self) -> Iterator[str]:
-        with contextlib.suppress(OSError, AttributeError):
-            state = os.statvfs(self._shared)
-            total, free = state.f_blocks * state.f_frsize, state.f_bavail * state.f_frsize
-            if free < min(_SHARED_BYTES, _SHARED_SHARE * total):
-                yield f"{self._shared}: {_size(free)} of {_size(total)} free"
+    def _shared_memory(self, pids: Iterable[int]) -> Iterator[str]:
+        # A browser in a container of its own has another one than we have.
+        theirs = (f"{self._proc}/{pid}/root{self._shared}" for pid in pids)
+        for place in (self._shared, *theirs):
+            with contextlib.suppress(OSError, AttributeError):
+                state = os.statvfs(place)
+                total, free = state.f_blocks * state.f_frsize, state.f_bavail * state.f_frsize
+                if free < min(_SHARED_BYTES, _SHARED_SHARE * total):
+                    yield f"{self._shared}: {_size(free)} of {_size(total)} free"
 
     def _descriptors(self, pids: Iterable[int]) -> Iterator[str]:
         for pid in pids:

@@ -6,7 +6,7 @@ free slot is called fitting only where nothing was asked for that is not underst
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_resilience.core.evidence import BUSY, EMPTY, FREE, MISFIT, OK
@@ -31,7 +31,7 @@ def room(nodes: list[Any], requested: object) -> tuple[str, str]:
     """
     wanted = list(_wanted(requested))
     up = [node for node in nodes if node.get("availability") == "UP"]
-    fitting = {id(node): [s for s in _slots(node) if _fits_any(s, wanted)] for node in nodes}
+    fitting = {id(node): [s for s in slots(node) if _fits_any(s, wanted)] for node in nodes}
     free = [slot for node in up for slot in _free(node, fitting[id(node)])]
     detail = f"{len(up)} of {len(nodes)} nodes up, {len(free)} slots free"
     names = {str(found["browserName"]) for found in wanted if found.get("browserName")}
@@ -44,9 +44,14 @@ def room(nodes: list[Any], requested: object) -> tuple[str, str]:
     return (FREE if any(_fit(slot, w) for slot in free for w in wanted) else OK), detail
 
 
+def names(requested: object) -> set[str]:
+    """Return the names of all capabilities that a request mentions."""
+    return {name for wanted in _wanted(requested) for name in wanted}
+
+
 def _free(node: Capabilities, fitting: list[Capabilities]) -> list[Capabilities]:
     """Return those of the fitting slots that can still be taken."""
-    taken = sum(1 for slot in _slots(node) if slot.get("session"))
+    taken = sum(1 for slot in slots(node) if slot.get("session"))
     # A node runs fewer sessions than it has slots, if those are of several kinds.
     most = node.get("maxSessions")
     left = most - taken if isinstance(most, int) else len(fitting)
@@ -120,5 +125,6 @@ def _mapping(value: object) -> Capabilities:
     return value if isinstance(value, Mapping) else {}
 
 
-def _slots(node: Capabilities) -> Iterable[Capabilities]:
+def slots(node: Capabilities) -> list[Capabilities]:
+    """Return the slots of a node."""
     return [slot for slot in node.get("slots") or () if isinstance(slot, Mapping)]

@@ -100,7 +100,8 @@ class Watch:
             awaited = guard.starting(driver, capabilities)
             try:
                 guard.may_start(awaited)
-                call = functools.partial(original, driver, capabilities, *rest, **named)
+                asked_for = guard.completed(awaited, capabilities)
+                call = functools.partial(original, driver, asked_for, *rest, **named)
                 carry = self.on_command
                 result = call() if carry is None else carry(awaited, _NEW_SESSION, call)
             except CircuitOpenError:

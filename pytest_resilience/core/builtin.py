@@ -259,19 +259,22 @@ class DatabaseReconnect(Builtin):
 
 
 class NodeSwitch(Builtin):
-    """Start new sessions at the next endpoint of the list that is ready."""
+    """Start new sessions on other nodes of the grid, or at the next endpoint that is ready."""
 
     def __init__(self) -> None:
         super().__init__("node_switch")
 
     def possible(self, error_info: Mapping[str, Any]) -> bool:
-        """Return whether the endpoint that failed is one of several we were given."""
+        """Return whether the node can be avoided, or the endpoint is one of several."""
         environment = _environment(error_info)
-        return environment is not None and environment.has_other_endpoint()
+        if environment is None:
+            return False
+        return environment.has_other_endpoint() or environment.has_other_node()
 
     def _execute_impl(self, error_info: Mapping[str, Any]) -> bool:
         environment: Environment = error_info["environment"]
-        if not environment.switch_endpoint():
+        # Where the grid itself is well, its nodes are nearer than another grid.
+        if not (environment.switch_node() or environment.switch_endpoint()):
             return False
         return environment.restart_browsers(with_driver=True)
 

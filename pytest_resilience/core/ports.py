@@ -107,6 +107,15 @@ class Environment(Protocol):
         Returns False if none is.
         """
 
+    def has_other_node(self) -> bool:
+        """Ask the grid concerned, in at most 2 s, whether a node can be avoided that failed."""
+
+    def switch_node(self) -> bool:
+        """Let new sessions of that grid avoid the node for a while; asks which others it has.
+
+        Returns False if none can take its place.
+        """
+
     def has_coordinator(self) -> bool:
         """Return whether a grid is concerned."""
 

@@ -106,10 +106,16 @@ class CircuitRegistry:
         self,
         config_of: Mapping[str, CircuitConfig] | None = None,
         make_cell: MakeCell | None = None,
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
-        """Begin anew, as if just made: without circuits, and with nobody who listens."""
+        """Begin anew, as if just made: without circuits, and with nobody who listens.
+
+        Args:
+            monotonic: The clock of those who share the cells, if it is not the one so far.
+        """
         config_of = _checked(config_of or {})
         with self._lock:
+            self._monotonic = monotonic or self._monotonic
             self._circuits = {}
             self._listeners, self._alerts = Listeners(), Listeners()
             self._critical = False

@@ -5,6 +5,7 @@ Invariant: each change of a circuit is recorded once, as an event, and told at t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,10 @@ def config_of(settings: Settings) -> CircuitConfig:
 
 
 def registry_of(
-    settings: Settings, alerts: Alerts, make_cell: MakeCell | None = None
+    settings: Settings,
+    alerts: Alerts,
+    make_cell: MakeCell | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> CircuitRegistry:
     """Return the circuits of this process, as they are when a run begins.
 
@@ -53,8 +57,9 @@ def registry_of(
 
     Args:
         make_cell: Makes the place where a circuit is kept, if other processes share it.
+        monotonic: Clock of those processes, seconds.
     """
-    CIRCUITS.renew(dict.fromkeys(KINDS, config_of(settings)), make_cell)
+    CIRCUITS.renew(dict.fromkeys(KINDS, config_of(settings)), make_cell, monotonic)
     CIRCUITS.on_alert(alerts)
     return CIRCUITS
 

@@ -97,13 +97,14 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         rules = _rules(config, faults)
         controller.register(config, settings, session_id, spool, sink, recorder, faults, rules)
         register(WorkerInput(session_id, faults), "resilience-worker-input")
-        shared = sharing.SharedCircuits(settings, faults.warn)
+        shared = sharing.SharedCircuits(settings, session_id, faults)
         report.circuits = shared.told
         register(shared, "resilience-shared-circuits")
     else:
         clock, alerts = SystemClock(), Alerts(config, faults)
-        cells = sharing.cells_of(worker_input or {}, session_id, faults.warn)
-        registry = registry_of(settings, alerts, cells.cell if cells else None)
+        cells = sharing.cells_of(config, session_id)
+        make_cell = cells.cell if cells is not None else None
+        registry = registry_of(settings, alerts, make_cell, sharing.clock_of(cells))
         if cells is not None:
             register(sharing.WorkerCells(cells), "resilience-cells")
         begun = sharing.begun(worker_input)

@@ -15,6 +15,7 @@ from pytest_resilience.plugin import connections
 from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper
 
 if TYPE_CHECKING:
+    from pytest_resilience.browser.nodes import Nodes
     from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
     from pytest_resilience.browser.wire import Wire
     from pytest_resilience.plugin.environment import Owner, Scene
@@ -187,6 +188,28 @@ class Repairs:
         # A session stays where it is, and so is of no use, even if nothing was wrong with it.
         self._condemn(lambda session: session.endpoint == endpoint)
         return True
+
+    def has_other_node(self) -> bool:
+        """See `core.ports.Environment`."""
+        session = self._scene.session
+        return session is not None and session.remote and self._nodes().has_other(session)
+
+    def switch_node(self) -> bool:
+        """See `core.ports.Environment`."""
+        failed = self._scene.session
+        if failed is None or not failed.remote or not self._nodes().avoid(failed):
+            return False
+        # As long as it is used, it is where it is.
+        self._condemn(lambda session: session is failed)
+        return True
+
+    def _nodes(self) -> Nodes:
+        from pytest_resilience.browser.nodes import Nodes
+
+        guard = self._registry.guard
+        if guard.nodes is None:
+            guard.nodes = Nodes(self._registry.monotonic)
+        return guard.nodes
 
     def has_coordinator(self) -> bool:
         """See `core.ports.Environment`."""

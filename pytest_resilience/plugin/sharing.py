@@ -1,7 +1,8 @@
-"""One truth about circuits for all workers of a run on this machine.
+"""One truth about circuits for all workers of a run, whichever machine they are on.
 
-Invariant: the controller says where it is kept and removes it; a worker that cannot be told,
-because it runs elsewhere, keeps circuits of its own, and the user is told so.
+Invariant: the controller says where it is kept, and removes it: in a file, which the workers of
+this machine open, and which the controller reads and writes for those of other machines
+(`relay`). A worker that can do neither keeps circuits of its own, and the user is told so.
 """
 
 from __future__ import annotations
@@ -16,46 +17,58 @@ from typing import Any
 import pytest
 
 from pytest_resilience.config import Settings
+from pytest_resilience.plugin.faults import FaultReporter
+from pytest_resilience.plugin.relay import Exchange, RelayedCells, line_of
 from pytest_resilience.store.live import SharedCells
 
-#: In a worker's input: where circuits are kept, "" if it has to keep its own; and when the run
-#: began, by the monotonic clock of the machine.
-_PLACE, _BEGUN = "resilience_live", "resilience_begun"
-#: In a worker's output: what became of its circuits.
-_TOLD = "resilience_circuits"
+#: In a worker's input: where circuits are kept, "" if it cannot open that; whether the controller
+#: can be asked instead; and when the run began, by the monotonic clock of the controller.
+_PLACE, _ASKS, _BEGUN = "resilience_live", "resilience_asks", "resilience_begun"
+#: In a worker's output: what became of its circuits, and why they are not shared any more.
+_TOLD, _FAILED = "resilience_circuits", "resilience_circuits_failed"
 
 
 class SharedCircuits:
     """The controller's part: names the place, and hears from workers what became of circuits."""
 
-    def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, run: str, faults: FaultReporter) -> None:
         # Not beside the history: that may be on another machine's disk, where it cannot be shared.
         self._folder = tempfile.mkdtemp(prefix="pytest-resilience-")
         self._place = Path(self._folder) / "circuits.sqlite"
+        self._cells = SharedCells(self._place, run=run, on_degraded=faults.warn)
+        self._exchange = Exchange(self._cells, faults)
         self._enabled = settings.circuit_breaker
-        self._warn = warn
+        self._warn = faults.warn
         self._begun = time.monotonic()
         self._told: list[Mapping[str, Any]] = []
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker about to start where circuits are kept."""
-        here = bool(getattr(node.gateway.spec, "popen", False))
+        here = _is_here(node.gateway.spec)
         node.workerinput[_PLACE] = str(self._place) if here and self._enabled else ""
-        if here:
+        asks = self._enabled and not here and self._exchange.attend(node)
+        node.workerinput[_ASKS] = asks
+        if here or asks:
             node.workerinput[_BEGUN] = self._begun
         elif self._enabled:
-            self._warn("workers on other machines keep circuits of their own")
+            self._warn(
+                "workers on other machines keep circuits of their own, because this version of"
+                " pytest-xdist is not known to pytest-resilience"
+            )
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Hear what became of the circuits of a worker."""
-        told = getattr(node, "workeroutput", {}).get(_TOLD)
-        if told:
-            self._told.append(told)
+        output = getattr(node, "workeroutput", {})
+        if output.get(_FAILED):
+            self._warn(f"{node.gateway.id}: {output[_FAILED]}")
+        if output.get(_TOLD):
+            self._told.append(output[_TOLD])
 
     def pytest_unconfigure(self) -> None:
         """Leave nothing behind."""
+        self._cells.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def told(self) -> dict[str, Any]:
@@ -63,21 +76,39 @@ class SharedCircuits:
         return merged(self._told)
 
 
-def cells_of(
-    worker_input: Mapping[str, Any], session_id: str, warn: Callable[[str], None]
-) -> SharedCells | None:
-    """Return the circuits that a worker shares with others, None if it has its own."""
-    place = worker_input.get(_PLACE)
-    if not place:
-        return None
-    return SharedCells(Path(place), run=session_id, on_degraded=warn)
+def _is_here(spec: Any) -> bool:
+    """Return whether a worker runs on this machine; one behind a gateway to another does not."""
+    return bool(getattr(spec, "popen", False)) and not getattr(spec, "via", None)
+
+
+Cells = SharedCells | RelayedCells
+
+
+def cells_of(config: pytest.Config, session_id: str) -> Cells | None:
+    """Return the circuits that this process shares with others, None if it has its own."""
+    given: Mapping[str, Any] = getattr(config, "workerinput", {})
+    if given.get(_PLACE):
+        return SharedCells(Path(given[_PLACE]), run=session_id)
+    line = line_of(config) if given.get(_ASKS) else None
+    return RelayedCells(line) if line is not None else None
+
+
+def clock_of(cells: Cells | None) -> Callable[[], float]:
+    """Return the clock, in seconds, of all who share `cells`."""
+    return cells.clock if isinstance(cells, RelayedCells) else time.monotonic
 
 
 class WorkerCells:
     """Lets go of the circuits a worker shares with others when it ends."""
 
-    def __init__(self, cells: SharedCells) -> None:
+    def __init__(self, cells: Cells) -> None:
         self._cells = cells
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Let the controller know if they were shared no longer."""
+        output: dict[str, Any] = getattr(session.config, "workeroutput", {})
+        output[_FAILED] = self._cells.failure
 
     def pytest_unconfigure(self) -> None:
         """Close them."""

@@ -59,11 +59,15 @@ class Grid:
         else:
             self.hub = self._start("hub", self.url, *self._bus(), *arguments)
 
-    def add_node(self, *, sessions: int = 8) -> subprocess.Popen[bytes]:
-        """Start a node, and wait until the hub knows it."""
+    def add_node(self, *, sessions: int = 8, mark: str = "") -> subprocess.Popen[bytes]:
+        """Start a node, and wait until the hub knows it.
+
+        Args:
+            mark: What it offers as ``node:id``, "" for nothing that tells it from others.
+        """
         known = len(self.nodes_up())
         url = f"http://127.0.0.1:{free_port()}"
-        node = self._start("node", url, *self._bus(), *self._offer(sessions))
+        node = self._start("node", url, *self._bus(), *self._offer(sessions, mark))
         self.nodes.append(node)
         self._wait_for_nodes(known + 1, node)
         return node
@@ -127,7 +131,7 @@ class Grid:
                 pytest.fail(f"no node came up:\n{self.log(role)}")
             time.sleep(0.2)
 
-    def _offer(self, sessions: int) -> tuple[str, ...]:
+    def _offer(self, sessions: int, mark: str = "") -> tuple[str, ...]:
         """Return the options of something that runs up to so many Chromiums.
 
         It also says that it has Firefox, which nobody asks for: a grid where only that is free
@@ -135,9 +139,15 @@ class Grid:
         """
         driver = shutil.which("chromedriver")
         kinds = [
-            _KIND.format(name=n, sessions=sessions, driver=driver) for n in ("chrome", "firefox")
+            _KIND.format(
+                name=name,
+                sessions=sessions,
+                driver=driver,
+                mark=f', "node:id": "{mark}"' if mark else "",
+            )
+            for name in ("chrome", "firefox")
         ]
-        configuration = self._folder / f"offer-{sessions}.toml"
+        configuration = self._folder / f"offer-{sessions}{mark}.toml"
         configuration.write_text("".join(kinds), "utf-8")
         # Otherwise there are never more than there are processors.
         limit = ("--max-sessions", str(sessions + 1), "--override-max-sessions", "true")
@@ -164,7 +174,7 @@ _KIND = """
 display-name = "{name}"
 max-sessions = {sessions}
 webdriver-executable = "{driver}"
-stereotype = '{{"browserName": "{name}"}}'
+stereotype = '{{"browserName": "{name}"{mark}}}'
 """
 
 

@@ -232,6 +232,18 @@ def test_a_full_disk_is_seen(machine: Machine, monkeypatch: pytest.MonkeyPatch) 
     assert any(text.startswith(f"{machine.proc}: 0 MiB of") for text in found)
 
 
+def test_the_shared_memory_of_a_browser_is_not_always_ours(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container, or a name space of its own, it has another one."""
+    real = os.statvfs("/")
+    full = os.statvfs_result((*real[:3], 0, 0, *real[5:]))
+    theirs = f"{machine.proc}/{PID}/root{machine.proc}"
+    monkeypatch.setattr(os, "statvfs", lambda path: full if path == theirs else real)
+    found = [text for text in machine.host().shortages(pids=[PID]) if "free" in text]
+    assert [text.partition(":")[0] for text in found] == [str(machine.proc)]
+
+
 class TestExamine:
     """The machine is looked at only where the session's own answers leave the cause open."""
 

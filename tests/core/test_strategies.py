@@ -96,7 +96,7 @@ NEEDS: dict[str, tuple[str, str]] = {
     "extended_timeout_retry": ("has_timeouts", "extend_timeouts"),
     "fresh_window": ("has_dead_tabs", "replace_tabs"),
     "database_reconnect": ("has_connections", "reconnect"),
-    "node_switch": ("has_other_endpoint", "switch_endpoint"),
+    "node_switch": ("has_other_endpoint", "switch_node"),
     "coordinator_recovery": ("has_coordinator", "coordinator_is_ready"),
     "environment_reset": ("", "reset"),
     "browser_restart": ("", "restart_browsers"),
@@ -199,7 +199,15 @@ class TestBuiltins:
     def test_a_switched_endpoint_replaces_what_was_broken_there(self) -> None:
         environment = FakeEnvironment(switch_endpoint=True)
         builtin("node_switch").execute(info(environment))
-        assert environment.calls == ["switch_endpoint", "restart_browsers"]
+        assert environment.calls == ["switch_node", "switch_endpoint", "restart_browsers"]
+
+    def test_another_node_of_the_same_grid_is_nearer_than_another_grid(self) -> None:
+        environment = FakeEnvironment(switch_node=True, switch_endpoint=True)
+        builtin("node_switch").execute(info(environment))
+        assert environment.calls == ["switch_node", "restart_browsers"]
+
+    def test_a_node_that_can_be_avoided_is_reason_enough(self) -> None:
+        assert builtin("node_switch").possible(info(FakeEnvironment(has_other_node=True)))
 
     def test_the_title_is_the_name_as_people_read_it(self) -> None:
         assert [s.title for s in BUILTINS][:3] == [

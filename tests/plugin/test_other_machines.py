@@ -1,0 +1,135 @@
+"""Workers on other machines: a real one of xdist's, behind a socket and with its own clock."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.conftest import REPOSITORY, RunInner
+
+XDIST = ("xdist.plugin",)
+#: A machine that was started at another time: its monotonic clock shows something else.
+SITE = "import time; real = time.monotonic; time.monotonic = lambda: real() + 5000.0\n"
+#: Seconds within which all workers have to know.
+SOON_S = 1.0
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[str]:
+    """What ``--tx`` calls the other machine."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = "{}:{}".format(*probe.getsockname())
+    # xdist puts a copy of pytest and of the tests there.
+    folder = Path(tempfile.mkdtemp(prefix="pr-"))
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SITE)
+    log = (tmp_path / "server.txt").open("wb")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "execnet.script.socketserver", address],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join((str(site), str(REPOSITORY))),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    _wait_for(address)
+    yield f"socket={address}//chdir={folder}"
+    server.kill()
+    server.wait()
+    log.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(address: str) -> None:
+    # A connection would be taken for that of a controller.
+    host, port = address.split(":")
+    for _ in range(600):
+        with socket.socket() as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                attempt.bind((host, int(port)))
+            except OSError:
+                return
+        time.sleep(0.05)
+    pytest.fail("the other machine did not start")
+
+
+SUITE = """
+    import os, time
+    from pathlib import Path
+
+    import pytest
+    from pytest_resilience.circuits import CIRCUITS
+
+    SHARED = Path(os.environ.get("SHARED") or "{shared}")
+
+    def note(name, text=""):
+        part = SHARED / f"{{name}}.part"
+        part.write_text(f"{{text or time.time()}}")
+        part.replace(SHARED / name)
+
+    def until(condition):
+        deadline = time.time() + 60
+        while not condition():
+            assert time.time() < deadline
+            time.sleep(0.02)
+
+    @pytest.mark.parametrize("number", range(2))
+    def test_one_of_two(number, worker_id):
+        mine, other = "gw0", "gw1"
+        if worker_id == "gw1":
+            mine, other = other, mine
+        grid = CIRCUITS.get("endpoint", "http://grid:4444")
+        assert grid.get_state() == "closed"
+        note(f"ready-{{worker_id}}")
+        until((SHARED / f"ready-{{other}}").exists)
+        if worker_id == "{opener}":
+            note("opened")
+            grid.trip("no node left")
+        else:
+            until(lambda: grid.get_state() == "open")
+            note("heard")
+        note(f"wait-{{worker_id}}", str(grid.retry_after()))
+"""
+
+
+@pytest.mark.parametrize("opener", ["gw0", "gw1"], ids=["from here", "from there"])
+def test_a_circuit_that_opens_is_open_on_all_machines_within_a_second(
+    opener: str, elsewhere: str, run_inner: RunInner, tmp_path: Path
+) -> None:
+    """For the same time, whatever their clocks show; the report tells it once."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    suite = SUITE.format(shared=shared, opener=opener)
+    run = run_inner(
+        suite,
+        *("--dist", "load", "--tx", "popen", "--tx", elsewhere, "--rsyncdir=."),
+        # The other machine runs one worker, and no second one after it.
+        "--max-worker-restart=0",
+        plugins=XDIST,
+        timeout=120,
+    )
+    assert run.counts == {"passed": 2}, run.output
+    read = {file.name: float(file.read_text()) for file in shared.iterdir()}
+    assert read["heard"] - read["opened"] < SOON_S
+    assert read["wait-gw0"] == pytest.approx(read["wait-gw1"], abs=SOON_S)
+    (circuit,) = run.summary["circuits"]
+    (move,) = circuit["transitions"]
+    assert (circuit["state"], move["worker"], move["to_state"]) == ("open", opener, "open")
+    # By the clock of the controller, from the beginning of its run.
+    assert 0 <= move["at_s"] < 240
+    assert "no longer shared" not in run.output
