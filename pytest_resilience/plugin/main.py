@@ -19,6 +19,7 @@ from pytest_resilience.plugin import markers
 
 if TYPE_CHECKING:
     from pytest_resilience.core.circuit import CircuitBreaker
+    from pytest_resilience.plugin.handle import Resilience
 
 #: Options with which pytest runs no test to its end.
 _NO_TESTS_RUN = (
@@ -103,6 +104,17 @@ def _settings(config: pytest.Config) -> Settings:
         )
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+@pytest.fixture
+def resilience(request: pytest.FixtureRequest) -> Resilience:
+    """This attempt of the test: its number, and why the one before it failed.
+
+    ``resilience.attempt`` counts from 1; ``resilience.diagnosis`` is None in the first one.
+    """
+    from pytest_resilience.plugin.handle import Resilience
+
+    return Resilience(request.node)
 
 
 @pytest.fixture
