@@ -23,6 +23,8 @@ ERROR = "error"
 RECOVERY = "recovery"
 #: A circuit changed its state; see `circuit_record.Transition`.
 CIRCUIT_TRANSITION = "circuit_transition"
+#: A test that did not pass has left a state.
+CHECKPOINT = "checkpoint"
 #: An infrastructure failure is left to a person: what was tried, what it cost, and why it ends.
 ESCALATION = "escalation"
 

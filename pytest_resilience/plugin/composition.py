@@ -23,7 +23,7 @@ from pytest_resilience.core.deferral import Defer
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.exceptions import MarkerError
-from pytest_resilience.plugin import controller, sharing, wards
+from pytest_resilience.plugin import checkpoints, controller, sharing, wards
 from pytest_resilience.plugin.attempts import AttemptLoop
 from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, registry_of
 from pytest_resilience.plugin.companion import (
@@ -39,6 +39,7 @@ from pytest_resilience.plugin.environment import BrowserEnvironment
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.fixtures import FixtureKeeper
 from pytest_resilience.plugin.gate import Gate
+from pytest_resilience.plugin.handle import SHELF
 from pytest_resilience.plugin.ledger import Ledger
 from pytest_resilience.plugin.markers import Policies
 from pytest_resilience.plugin.memory import remembering
@@ -59,6 +60,8 @@ _WORKER_INPUT = "resilience_session"
 _REFUSAL = "resilience_refusal"
 #: In a worker's output: what the user should know of its items.
 _NOTICE = "resilience_notice"
+#: In a worker's output: what the plugin could not do there.
+_WARNINGS = "resilience_warnings"
 
 
 def switch_on(config: pytest.Config, settings: Settings) -> None:
@@ -76,6 +79,7 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
     spool = _spool(settings, session_id, worker)
     sink = HookedSink(spool, config, faults)
     controls = worker_input is None and _distributes(config)
+    shelf = checkpoints.set_up(config, settings.db, session_id, faults.warn, worker, controls)
     register = config.pluginmanager.register
     register(faults, "resilience-faults")
     if worker_input is None:
@@ -84,13 +88,17 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
             None if controls else sink, report.add, report.superseded, report.name_statuses
         )
         register(report, "resilience-report")
+        keeper = checkpoints.Keeper(shelf, settings.db, sink, recorder.results)
+        register(keeper, "resilience-checkpoints")
     else:
         recorder = Recorder(sink, _nothing, _nothing)
         register(SpoolCloser(spool), "resilience-spool")
     if controls:
         register(Termination(None), "resilience-termination")
         rules = _rules(config, faults)
-        controller.register(config, settings, session_id, spool, sink, recorder, faults, rules)
+        controller.register(
+            config, settings, session_id, spool, sink, recorder, faults, rules, keeper
+        )
         register(WorkerInput(session_id, faults), "resilience-worker-input")
         shared = sharing.SharedCircuits(settings, faults.warn)
         report.circuits = shared.told
@@ -181,6 +189,8 @@ def _running_half(
     log.agreement = engine.chooser.agreement
     if worker != "main":
         environment.station = Station.of(config, deferrals, strategies, faults)
+        if environment.station is not None:
+            environment.station.carry(config.stash[SHELF])
         wards.attend(config, registry)
     desk = FailureDesk(
         engine, keeper, environment, commands, gate.circuits, guard=faults, worker=worker
@@ -323,6 +333,7 @@ class RunningHalf:
         output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
         if output is not None:
             sharing.hand_in(output, self._log.told())
+            output[_WARNINGS] = self._faults.messages
 
     def pytest_unconfigure(self) -> None:
         """Undo every patch."""
@@ -370,8 +381,8 @@ class WorkerInput:
     def pytest_testnodedown(self, node: Any) -> None:
         """Pass on a worker's notice; end the session if it refused its items."""
         output = getattr(node, "workeroutput", {})
-        if _NOTICE in output:
-            self._faults.warn(output[_NOTICE])
+        for told in (*output.get(_WARNINGS, ()), *filter(None, [output.get(_NOTICE)])):
+            self._faults.warn(told)
         refusal = output.get(_REFUSAL)
         if refusal is not None:
             raise pytest.UsageError(refusal)

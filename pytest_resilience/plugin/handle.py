@@ -1,4 +1,4 @@
-"""What a test has in hand: which attempt it is, why the last one failed.
+"""What a test has in hand: which attempt it is, why the last one failed, what that saved.
 
 Invariant: a test that asks gets an answer, whether the plugin is switched on or not, on
 whichever worker it runs; asking changes nothing. Loaded only by tests that ask.
@@ -6,6 +6,7 @@ whichever worker it runs; asking changes nothing. Loaded only by tests that ask.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,12 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_resilience.core.events import Attempt
+    from pytest_resilience.plugin.checkpoints import Checkpoint, Shelf
 
 #: On an item: the attempt before the one that runs, if there was one.
-PREVIOUS = pytest.StashKey["Attempt"]()
+PREVIOUS: pytest.StashKey[Attempt] = pytest.StashKey()
+#: On a config, and on an item where the plugin is not switched on: where checkpoints are.
+SHELF: pytest.StashKey[Shelf] = pytest.StashKey()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,16 @@ class Resilience:
         counted = getattr(item, "execution_count", 1)
         #: Number of this attempt, from 1.
         self.attempt: int = max(previous.number + 1 if previous is not None else 1, counted)
+
+    @functools.cached_property
+    def checkpoint(self) -> Checkpoint:
+        """What the test has saved, and can save, for its next attempt."""
+        from pytest_resilience.plugin.checkpoints import Checkpoint, Shelf
+
+        shelf = self._item.config.stash.get(SHELF, None)
+        if shelf is None:
+            shelf = self._item.stash.setdefault(SHELF, Shelf())
+        return Checkpoint(self._item.nodeid, shelf, self.attempt)
 
     def __repr__(self) -> str:
         return f"<Resilience of {self._item.nodeid}, attempt {self.attempt}>"
