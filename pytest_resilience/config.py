@@ -40,6 +40,8 @@ class Settings:
     circuit_open_action: str = "defer"
     max_wait: float = 120.0
     strict: bool = False
+    resume: bool = False
+    resume_changed: bool = False
     preflight: bool = True
     db: Path | None = Path(".resilience/history.duckdb")
     report: Path = Path(".resilience/report.html")

@@ -56,6 +56,12 @@ class CheckpointError(ResilienceError, ValueError):
     slug = "bad-checkpoint"
 
 
+class ResumeError(ResilienceError):
+    """A run cannot go on where another one was broken off."""
+
+    slug = "cannot-resume"
+
+
 class StoreError(ResilienceError):
     """The history could not be read or written; the spool keeps the data."""
 

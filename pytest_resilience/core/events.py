@@ -104,6 +104,7 @@ class TestResult:
         started_us: Microseconds since the epoch, UTC, of the first attempt.
         duration_s: Seconds from the first attempt's start to the verdict, recoveries included.
         reason: Skip reason, or why an infrastructure failure was not recovered; "" otherwise.
+        kept: Whether it is the verdict of an earlier session, which this one resumes.
     """
 
     __test__ = False
@@ -115,6 +116,7 @@ class TestResult:
     duration_s: float = 0.0
     reason: str = ""
     attempts: list[Attempt] = field(default_factory=list)
+    kept: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result, without its attempts, as a JSON-plain dict."""

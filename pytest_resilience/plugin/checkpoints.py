@@ -231,7 +231,7 @@ def set_up(
     told = getattr(config, "workerinput", {}).get(INPUT)
     folder = _folder_of(db)
     if told is not None:
-        folder = Path(told["folder"]) if told["folder"] else None
+        run, folder = told["run"], Path(told["folder"]) if told["folder"] else None
     files = CheckpointFiles(folder, run) if folder is not None else None
     manager = None if controls else config.pluginmanager
     config.stash[SHELF] = shelf = Shelf(manager, files, warn=warn, worker=worker)
@@ -251,12 +251,19 @@ class Keeper:
 
     Args:
         db: The history, None where none is kept.
+        run: Names the run, and all that resume it.
         results: All results of the run, by the time it ends.
     """
 
     def __init__(
-        self, shelf: Shelf, db: Path | None, sink: EventSink, results: Sequence[TestResult]
+        self,
+        shelf: Shelf,
+        db: Path | None,
+        run: str,
+        sink: EventSink,
+        results: Sequence[TestResult],
     ) -> None:
+        self._run = run
         self._shelf = shelf
         folder = _folder_of(db)
         self._shared = str(folder.absolute()) if folder is not None else ""
@@ -272,7 +279,7 @@ class Keeper:
         folder = self._shared if getattr(node.gateway.spec, "popen", False) else ""
         self._apart = self._apart or not folder
         records = [] if folder else [json.dumps(record) for record in self._shelf.all()]
-        node.workerinput[INPUT] = {"folder": folder, "records": records}
+        node.workerinput[INPUT] = {"run": self._run, "folder": folder, "records": records}
 
     def heard(self, message: Mapping[str, Any]) -> None:
         """A worker has said something, maybe of a checkpoint."""

@@ -23,7 +23,7 @@ from pytest_resilience.core.deferral import Defer
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.exceptions import MarkerError
-from pytest_resilience.plugin import checkpoints, controller, sharing, wards
+from pytest_resilience.plugin import checkpoints, controller, resume, sharing, wards
 from pytest_resilience.plugin.attempts import AttemptLoop
 from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, registry_of
 from pytest_resilience.plugin.companion import (
@@ -76,10 +76,12 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         worker = worker_input["workerid"]
     else:
         session_id, worker = uuid.uuid4().hex, "main"
+    resumed = resume.look_back(config, settings, faults) if worker_input is None else None
+    run = resumed.entry.run if resumed is not None else session_id
     spool = _spool(settings, session_id, worker)
     sink = HookedSink(spool, config, faults)
     controls = worker_input is None and _distributes(config)
-    shelf = checkpoints.set_up(config, settings.db, session_id, faults.warn, worker, controls)
+    shelf = checkpoints.set_up(config, settings.db, run, faults.warn, worker, controls)
     register = config.pluginmanager.register
     register(faults, "resilience-faults")
     if worker_input is None:
@@ -88,11 +90,13 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
             None if controls else sink, report.add, report.superseded, report.name_statuses
         )
         register(report, "resilience-report")
-        keeper = checkpoints.Keeper(shelf, settings.db, sink, recorder.results)
+        keeper = checkpoints.Keeper(shelf, settings.db, run, sink, recorder.results)
         register(keeper, "resilience-checkpoints")
+        register(wards.Signature(config, session_id), "resilience-signature")
     else:
         recorder = Recorder(sink, _nothing, _nothing)
         register(SpoolCloser(spool), "resilience-spool")
+        register(resume.WorkerChoice(config, _REFUSAL), "resilience-choice")
     if controls:
         register(Termination(None), "resilience-termination")
         rules = _rules(config, faults)
@@ -119,6 +123,13 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         register(Termination(leave), "resilience-termination")
         if worker_input is None:
             register(Ledger(config, recorder.results, faults, settle=recorder), "resilience-ledger")
+    if worker_input is None:
+        # After the ledger, which settles what ran before it is told what did not.
+        task = resume.Task(
+            config, settings.db, session_id, report, recorder.results, faults, resumed, controls
+        )
+        keeper.unfinished = task.unfinished
+        register(task, "resilience-task")
 
 
 def _nothing(_event: object) -> None:
@@ -191,7 +202,7 @@ def _running_half(
         environment.station = Station.of(config, deferrals, strategies, faults)
         if environment.station is not None:
             environment.station.carry(config.stash[SHELF])
-        wards.attend(config, registry)
+    wards.attend(config, registry)
     desk = FailureDesk(
         engine, keeper, environment, commands, gate.circuits, guard=faults, worker=worker
     )

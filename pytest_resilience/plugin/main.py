@@ -86,6 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for registration in markers.REGISTRATIONS:
         config.addinivalue_line("markers", registration)
     settings = config.stash[SETTINGS] = _settings(config)
+    if (settings.resume or settings.resume_changed) and not settings.enabled:
+        raise pytest.UsageError("--resilience-resume needs --resilience")
     if settings.enabled and not any(config.getoption(name, False) for name in _NO_TESTS_RUN):
         from pytest_resilience.plugin.composition import switch_on
 
