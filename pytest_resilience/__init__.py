@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pytest_resilience.core.levels import ProgressiveRecoveryLevel
     from pytest_resilience.core.strategies import RecoveryStrategy, add_custom_strategy
     from pytest_resilience.exceptions import CircuitOpenError, ResilienceError
+    from pytest_resilience.plugin.handle import PastDiagnosis, Resilience
     from pytest_resilience.store.metrics import get_performance_metrics
     from pytest_resilience.store.progress import get_progressive_recovery
     from pytest_resilience.store.recommendations import get_strategy_recommendations
@@ -56,9 +57,11 @@ _HOMES = {
     "ErrorReport": "core.failures",
     "ErrorSeverity": "core.failures",
     "ErrorType": "core.failures",
+    "PastDiagnosis": "plugin.handle",
     "ProgressiveRecoveryLevel": "core.levels",
     "RecoveryPerformanceRecord": "core.events",
     "RecoveryStrategy": "core.strategies",
+    "Resilience": "plugin.handle",
     "ResilienceError": "exceptions",
     "Rule": "core.classifier",
     "Verdict": "core.failures",
@@ -90,9 +93,11 @@ __all__ = [
     "ErrorReport",
     "ErrorSeverity",
     "ErrorType",
+    "PastDiagnosis",
     "ProgressiveRecoveryLevel",
     "RecoveryPerformanceRecord",
     "RecoveryStrategy",
+    "Resilience",
     "ResilienceError",
     "Rule",
     "Verdict",

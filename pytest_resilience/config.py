@@ -41,6 +41,8 @@ class Settings:
     auto_tune: bool = False
     max_wait: float = 120.0
     strict: bool = False
+    resume: bool = False
+    resume_changed: bool = False
     preflight: bool = True
     db: Path | None = Path(".resilience/history.duckdb")
     report: Path = Path(".resilience/report.html")

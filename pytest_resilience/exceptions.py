@@ -50,6 +50,18 @@ class ForkedTestsError(ResilienceError):
     slug = "forked-tests"
 
 
+class CheckpointError(ResilienceError, ValueError):
+    """A test has saved what cannot be kept for its next attempt."""
+
+    slug = "bad-checkpoint"
+
+
+class ResumeError(ResilienceError):
+    """A run cannot go on where another one was broken off."""
+
+    slug = "cannot-resume"
+
+
 class StoreError(ResilienceError):
     """The history could not be read or written; the spool keeps the data."""
 

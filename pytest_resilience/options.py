@@ -246,6 +246,22 @@ OPTIONS: tuple[Option, ...] = (
         "Fail the run (exit status 1) if any test had to be recovered.",
     ),
     Option(
+        "resume",
+        "--resilience-resume",
+        "flag",
+        False,
+        "Go on where a killed run was broken off: keep its verdicts, and run the tests that have "
+        "none.",
+    ),
+    Option(
+        "resume_changed",
+        "--resilience-resume-changed",
+        "flag",
+        False,
+        "Resume a run although other tests are collected now: keep the verdicts of those that are "
+        "still there, and run the others.",
+    ),
+    Option(
         "preflight",
         "--resilience-preflight",
         "flag",

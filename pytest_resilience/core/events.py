@@ -25,6 +25,8 @@ RECOVERY = "recovery"
 CIRCUIT_TRANSITION = "circuit_transition"
 #: A setting of circuits was looked at as the run began; see `store.tuning.Proposal`.
 TUNING = "tuning"
+#: A test that did not pass has left a state.
+CHECKPOINT = "checkpoint"
 #: An infrastructure failure is left to a person: what was tried, what it cost, and why it ends.
 ESCALATION = "escalation"
 
@@ -107,6 +109,7 @@ class TestResult:
         started_us: Microseconds since the epoch, UTC, of the first attempt.
         duration_s: Seconds from the first attempt's start to the verdict, recoveries included.
         reason: Skip reason, or why an infrastructure failure was not recovered; "" otherwise.
+        kept: Whether it is the verdict of an earlier session, which this one resumes.
     """
 
     __test__ = False
@@ -118,6 +121,7 @@ class TestResult:
     duration_s: float = 0.0
     reason: str = ""
     attempts: list[Attempt] = field(default_factory=list)
+    kept: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result, without its attempts, as a JSON-plain dict."""

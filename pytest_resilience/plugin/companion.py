@@ -21,6 +21,7 @@ from pytest_resilience.engine import Incident
 from pytest_resilience.exceptions import ForkedTestsError
 from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.desk import Case, FailureDesk
+from pytest_resilience.plugin.handle import PREVIOUS
 from pytest_resilience.plugin.subtests import is_subtest
 
 _FORKED = "pytest-forked runs it in a process of its own, once"
@@ -132,6 +133,7 @@ class Companion:
                 if incident.decision.retry and item in self._forked:
                     attempt.reason = _FORKED
                 setattr(report, observe.ATTEMPT, attempt.to_dict())
+                item.stash[PREVIOUS] = attempt
                 if incident.report.error_type.infrastructure:
                     self._pending[item] = (incident, attempt)
         return report

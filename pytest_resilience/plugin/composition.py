@@ -23,7 +23,7 @@ from pytest_resilience.core.deferral import Defer
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.exceptions import MarkerError
-from pytest_resilience.plugin import controller, sharing, wards
+from pytest_resilience.plugin import checkpoints, controller, resume, sharing, wards
 from pytest_resilience.plugin.attempts import AttemptLoop
 from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, registry_of
 from pytest_resilience.plugin.companion import (
@@ -39,6 +39,7 @@ from pytest_resilience.plugin.environment import BrowserEnvironment
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.fixtures import FixtureKeeper
 from pytest_resilience.plugin.gate import Gate
+from pytest_resilience.plugin.handle import SHELF
 from pytest_resilience.plugin.ledger import Ledger
 from pytest_resilience.plugin.markers import Policies
 from pytest_resilience.plugin.memory import remembering
@@ -60,6 +61,8 @@ _WORKER_INPUT = "resilience_session"
 _REFUSAL = "resilience_refusal"
 #: In a worker's output: what the user should know of its items.
 _NOTICE = "resilience_notice"
+#: In a worker's output: what the plugin could not do there.
+_WARNINGS = "resilience_warnings"
 
 
 def switch_on(config: pytest.Config, settings: Settings) -> None:
@@ -75,9 +78,12 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         worker = worker_input["workerid"]
     else:
         session_id, worker = uuid.uuid4().hex, "main"
+    resumed = resume.look_back(config, settings, faults) if worker_input is None else None
+    run = resumed.entry.run if resumed is not None else session_id
     spool = _spool(settings, session_id, worker)
     sink = HookedSink(spool, config, faults)
     controls = worker_input is None and _distributes(config)
+    shelf = checkpoints.set_up(config, settings.db, run, faults.warn, worker, controls)
     register = config.pluginmanager.register
     register(faults, "resilience-faults")
     if tuning is not None:
@@ -89,13 +95,19 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
             None if controls else sink, report.add, report.superseded, report.name_statuses
         )
         register(report, "resilience-report")
+        keeper = checkpoints.Keeper(shelf, settings.db, run, sink, recorder.results)
+        register(keeper, "resilience-checkpoints")
+        register(wards.Signature(config, session_id), "resilience-signature")
     else:
         recorder = Recorder(sink, _nothing, _nothing)
         register(SpoolCloser(spool), "resilience-spool")
+        register(resume.WorkerChoice(config, _REFUSAL), "resilience-choice")
     if controls:
         register(Termination(None), "resilience-termination")
         rules = _rules(config, faults)
-        controller.register(config, settings, session_id, spool, sink, recorder, faults, rules)
+        controller.register(
+            config, settings, session_id, spool, sink, recorder, faults, rules, keeper
+        )
         register(WorkerInput(session_id, faults), "resilience-worker-input")
         shared = sharing.SharedCircuits(settings, session_id, faults)
         report.circuits = shared.told
@@ -117,6 +129,13 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         register(Termination(leave), "resilience-termination")
         if worker_input is None:
             register(Ledger(config, recorder.results, faults, settle=recorder), "resilience-ledger")
+    if worker_input is None:
+        # After the ledger, which settles what ran before it is told what did not.
+        task = resume.Task(
+            config, settings.db, session_id, report, recorder.results, faults, resumed, controls
+        )
+        keeper.unfinished = task.unfinished
+        register(task, "resilience-task")
 
 
 def _nothing(_event: object) -> None:
@@ -187,7 +206,9 @@ def _running_half(
     log.agreement = engine.chooser.agreement
     if worker != "main":
         environment.station = Station.of(config, deferrals, strategies, faults)
-        wards.attend(config, registry)
+        if environment.station is not None:
+            environment.station.carry(config.stash[SHELF])
+    wards.attend(config, registry)
     desk = FailureDesk(
         engine, keeper, environment, commands, gate.circuits, guard=faults, worker=worker
     )
@@ -329,6 +350,7 @@ class RunningHalf:
         output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
         if output is not None:
             sharing.hand_in(output, self._log.told())
+            output[_WARNINGS] = self._faults.messages
 
     def pytest_unconfigure(self) -> None:
         """Undo every patch."""
@@ -376,8 +398,8 @@ class WorkerInput:
     def pytest_testnodedown(self, node: Any) -> None:
         """Pass on a worker's notice; end the session if it refused its items."""
         output = getattr(node, "workeroutput", {})
-        if _NOTICE in output:
-            self._faults.warn(output[_NOTICE])
+        for told in (*output.get(_WARNINGS, ()), *filter(None, [output.get(_NOTICE)])):
+            self._faults.warn(told)
         refusal = output.get(_REFUSAL)
         if refusal is not None:
             raise pytest.UsageError(refusal)

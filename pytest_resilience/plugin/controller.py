@@ -18,6 +18,7 @@ from pytest_resilience.core.builtin import worker_changes
 from pytest_resilience.core.classifier import Rule
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.plugin import station
+from pytest_resilience.plugin.checkpoints import Keeper
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.journeys import Journeys
 from pytest_resilience.plugin.ledger import Ledger
@@ -194,12 +195,14 @@ def register(
     recorder: Recorder,
     faults: FaultReporter,
     rules: Sequence[Rule],
+    checkpoints: Keeper,
 ) -> None:
     """Make and register what a controller needs.
 
     Args:
         recorder: Takes in what workers have recorded.
         rules: The user's rules, and the built-in ones.
+        checkpoints: What tests have saved.
     """
     manager = config.pluginmanager
     own = recorder.recording(sink)
@@ -219,6 +222,7 @@ def register(
     usual = ItemPolicy.of(settings)
     journeys = Journeys(config, own, stream, engine, records, faults, usual)
     stream.on_rerun, stream.on_result = journeys.reran, journeys.result
+    journeys.checkpoints = checkpoints
     xdist, wardens = XdistSession(manager), Wardens(session_id)
     losses = Losses(
         config,

@@ -20,6 +20,7 @@ from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.circuits import Circuits
 from pytest_resilience.plugin.environment import BrowserEnvironment, Scene
 from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, requests
+from pytest_resilience.plugin.handle import PREVIOUS
 from pytest_resilience.plugin.mending import CommandRetries
 
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ class Case:
         """Whether the session is about to end, so that nothing is to be run again."""
         session = self.item.session
         return bool(session.shouldfail or session.shouldstop)
+
+    def supersede(self, attempt: Attempt) -> None:
+        """Another attempt follows `attempt`; the test may ask it why."""
+        self.superseded.append(attempt)
+        self.item.stash[PREVIOUS] = attempt
 
     def forget(self) -> None:
         """Do without answers that nobody has read."""

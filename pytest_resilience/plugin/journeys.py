@@ -21,6 +21,7 @@ from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.core.failures import Verdict
 from pytest_resilience.engine import ItemHistory, RecoveryEngine
 from pytest_resilience.plugin import travel
+from pytest_resilience.plugin.checkpoints import Keeper
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.ledger import own_report
 from pytest_resilience.plugin.observe import ATTEMPT, Recorder
@@ -69,6 +70,8 @@ class Journeys:
         self._records = records
         self._faults = faults
         self._usual = usual
+        #: Hears what workers say, and returns what an item takes along of its checkpoint.
+        self.checkpoints: Keeper | None = None
         self._strategies = {strategy.name: strategy for strategy in worker_changes()}
         #: Where each item is defined, and when it began.
         self._begun: dict[str, tuple[Any, float]] = {}
@@ -117,6 +120,8 @@ class Journeys:
 
     def heard(self, node: Any, message: Mapping[str, Any]) -> None:
         """See `scheduling.Book`."""
+        if self.checkpoints is not None:
+            self.checkpoints.heard(message)
         self.foreign.update(message.get("foreign", ()))
         for index, (retry, attempts, level, *names) in message.get("terms", {}).items():
             self._policies[index] = ItemPolicy(retry, attempts, level, tuple(names))
@@ -153,7 +158,8 @@ class Journeys:
         if journey is None:
             return None
         attempts = self._stream.heard(journey.nodeid, "").attempts
-        return {"attempts": [attempt.to_dict() for attempt in attempts]}
+        along = self.checkpoints.along(journey.nodeid) if self.checkpoints is not None else {}
+        return {"attempts": [attempt.to_dict() for attempt in attempts], **along}
 
     def policy(self, index: int) -> ItemPolicy:
         """Return the policy of an item."""

@@ -19,6 +19,7 @@ from pytest_resilience.plugin import markers
 
 if TYPE_CHECKING:
     from pytest_resilience.core.circuit import CircuitBreaker
+    from pytest_resilience.plugin.handle import Resilience
 
 #: Options with which pytest runs no test to its end.
 _NO_TESTS_RUN = (
@@ -85,6 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for registration in markers.REGISTRATIONS:
         config.addinivalue_line("markers", registration)
     settings = config.stash[SETTINGS] = _settings(config)
+    if (settings.resume or settings.resume_changed) and not settings.enabled:
+        raise pytest.UsageError("--resilience-resume needs --resilience")
     if settings.enabled and not any(config.getoption(name, False) for name in _NO_TESTS_RUN):
         from pytest_resilience.plugin.composition import switch_on
 
@@ -103,6 +106,17 @@ def _settings(config: pytest.Config) -> Settings:
         )
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+@pytest.fixture
+def resilience(request: pytest.FixtureRequest) -> Resilience:
+    """This attempt of the test: its number, and why the one before it failed.
+
+    ``resilience.attempt`` counts from 1; ``resilience.diagnosis`` is None in the first one.
+    """
+    from pytest_resilience.plugin.handle import Resilience
+
+    return Resilience(request.node)
 
 
 @pytest.fixture

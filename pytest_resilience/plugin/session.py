@@ -85,6 +85,8 @@ class SessionReport:
         self._started_us = time.time_ns() // 1_000
         self._summary: Summary | None = None
         self._merger: Merger | None = None
+        #: Records that are known to be missing.
+        self.events_lost = 0
         #: Returns what became of the circuits; see `breakers.CircuitLog`.
         self.circuits: Callable[[], dict[str, Any]] = dict
 
@@ -223,6 +225,7 @@ class SessionReport:
             tests=self._results,
             recoveries=[record for result in self._results for record in recoveries(result)],
             warnings=self._faults.messages,
+            events_lost=self.events_lost,
         )
 
     def _facts(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_resilience.config import ItemPolicy
 from pytest_resilience.core.strategies import RecoveryStrategy
-from pytest_resilience.plugin import travel
+from pytest_resilience.plugin import checkpoints, travel
 from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.desk import Case
 
@@ -51,6 +51,7 @@ class Station:
         self._waiting = deferrals.waiting
         self._strategies = {strategy.name: strategy for strategy in strategies}
         self._fault = fault
+        self._shelf = checkpoints.Shelf()
         self._policies: Mapping[pytest.Item, ItemPolicy] = {}
         self._session: Any = None
         self._stays = False
@@ -149,9 +150,21 @@ class Station:
         if arrival is not None:
             item = self._session.items[arrival["index"]]
             policy = self._policies.get(item)
+            if checkpoints.MESSAGE in arrival:
+                self._shelf.take(arrival[checkpoints.MESSAGE])
             if policy is not None:
                 attempts = arrival["attempts"]
                 self._waiting[item] = travel.arrived(item, attempts, policy, self._strategies)
+
+    def carry(self, shelf: checkpoints.Shelf) -> None:
+        """Let what items bring along be put on `shelf`, and send on what nobody else can see."""
+        self._shelf = shelf
+        if shelf.apart:
+            shelf.post = self._post
+
+    def _post(self, checkpoint: str) -> None:
+        if self._stays:
+            self._interactor.sendevent("unscheduled", indices={checkpoints.MESSAGE: checkpoint})
 
     # Leaving
 

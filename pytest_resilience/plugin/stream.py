@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_resilience.core.events import Attempt, TestResult
+from pytest_resilience.plugin.kept import KEPT
 from pytest_resilience.plugin.observe import BLOCKED, Recorder
 
 #: Attribute of a report that this process has made itself: no other one has recorded it.
@@ -71,8 +72,8 @@ class ReportStream:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add `report` to its item; its teardown report settles the item."""
-        # A subtest is part of its item, whose own report follows.
-        if hasattr(report, "context"):
+        # A subtest is part of its item, whose own report follows. What is kept is recorded.
+        if hasattr(report, "context") or hasattr(report, KEPT):
             return
         if self._wanted is not None and report.nodeid not in self._wanted:
             return

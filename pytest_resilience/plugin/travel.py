@@ -65,7 +65,8 @@ def arrived(
         strategies: All recoveries, by name.
     """
     case = Case(item, policy, item.ihook)
-    case.superseded = [Attempt.from_dict(attempt) for attempt in attempts]
+    for attempt in attempts:
+        case.supersede(Attempt.from_dict(attempt))
     case.number = len(case.superseded) + 1
     case.failures = ItemHistory(
         [incident_of(item.nodeid, a, strategies) for a in case.superseded if a.error_type]

@@ -23,13 +23,61 @@ if TYPE_CHECKING:
 
 #: In a worker's input: where it writes down what it has started.
 INPUT = "resilience_wards"
+#: In the environment of all that a session starts: which one that was.
+MARK = "RESILIENCE_SESSION"
+_SIGNED = pytest.StashKey[Path]()
 
 
 def attend(config: pytest.Config, registry: SessionRegistry) -> None:
-    """Write down what `registry` hears of, if this is a worker that was told where."""
-    path = getattr(config, "workerinput", {}).get(INPUT)
+    """Write down what `registry` hears of, where this process was told, or has told itself."""
+    path = getattr(config, "workerinput", {}).get(INPUT) or config.stash.get(_SIGNED, None)
     if path:
-        Wards(path).attend(registry)
+        Wards(str(path)).attend(registry)
+
+
+class Signature:
+    """Signs what a session starts, so that it is known again when the session was killed."""
+
+    def __init__(self, config: pytest.Config, session_id: str) -> None:
+        self._base = _base(session_id)
+        self._before = os.environ.get(MARK)
+        os.environ[MARK] = session_id
+        config.stash[_SIGNED] = _file(self._base, "main")
+
+    def pytest_unconfigure(self) -> None:
+        """Leave nothing behind."""
+        os.environ.pop(MARK, None)
+        if self._before is not None:
+            os.environ[MARK] = self._before
+        _remove(self._base)
+
+
+def reap(session_id: str) -> int:
+    """End what a session that was killed has left on this machine; return of how many drivers."""
+    from pytest_resilience.browser import orphans
+
+    base = _base(session_id)
+    notes = [note for path in _files(base) for note in _read(path)]
+    ended = orphans.end(notes, {MARK: session_id})
+    _remove(base)
+    return ended
+
+
+def _base(session_id: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"pytest-resilience-{session_id}"
+
+
+def _file(base: Path, worker: str) -> Path:
+    return base.with_name(f"{base.name}-{worker}.jsonl")
+
+
+def _files(base: Path) -> list[Path]:
+    return sorted(base.parent.glob(f"{base.name}-*.jsonl"))
+
+
+def _remove(base: Path) -> None:
+    for path in _files(base):
+        path.unlink(missing_ok=True)
 
 
 class Wards:
@@ -74,7 +122,7 @@ class Wardens:
     """The controller's part: ends what lost workers have left."""
 
     def __init__(self, session_id: str) -> None:
-        self._base = Path(tempfile.gettempdir()) / f"pytest-resilience-{session_id}"
+        self._base = _base(session_id)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -97,11 +145,10 @@ class Wardens:
 
     def pytest_unconfigure(self) -> None:
         """Leave nothing behind."""
-        for path in self._base.parent.glob(f"{self._base.name}-*"):
-            path.unlink(missing_ok=True)
+        _remove(self._base)
 
     def _of(self, node: Any) -> Path:
-        return self._base.with_name(f"{self._base.name}-{node.gateway.id}.jsonl")
+        return _file(self._base, node.gateway.id)
 
 
 def _read(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -48,6 +48,7 @@ def row(test: TestResult, limit: int) -> dict[str, Any]:
         "id": clip(clean(test.nodeid), 1000),
         "verdict": clean(test.verdict),
         "worker": clean(test.worker),
+        "kept": test.kept,
         "s": round(test.duration_s, 3),
         "reason": clip(clean(test.reason), limit),
         "recovery": round(sum(attempt.recovery_s for attempt in attempts), 3),
@@ -71,7 +72,8 @@ def _meta(test: TestResult) -> str:
     if not test.attempts:
         return "never started"
     tries = plural(len(test.attempts), "attempt")
-    return f"{tries} · {seconds(test.duration_s)} · {clean(test.worker)}"
+    kept = " · kept from the run that was resumed" if test.kept else ""
+    return f"{tries} · {seconds(test.duration_s)} · {clean(test.worker)}{kept}"
 
 
 def _how(test: TestResult) -> str:

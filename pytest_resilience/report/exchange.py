@@ -116,12 +116,13 @@ def _figures(details: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _test(test: TestResult) -> dict[str, Any]:
-    return {
+    told = {
         "nodeid": test.nodeid,
         "verdict": test.verdict,
         "worker": test.worker,
         "attempts": [_attempt(attempt) for attempt in test.attempts],
     }
+    return {**told, "kept": True} if test.kept else told
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def summary_lines(summary: Summary, *, verbosity: int = 0, color: bool = True) -
     else:
         lines = [
             _counts(summary),
+            *_kept(summary),
             *_recovered(summary, verbosity),
             *_unrecovered(summary),
             *_blocked(summary, verbosity),
@@ -56,6 +57,14 @@ def _counts(summary: Summary) -> Line:
         if count or verdict in _ALWAYS
     ]
     return "verdicts: " + ", ".join(shown), {**_tone(summary), "bold": True}
+
+
+def _kept(summary: Summary) -> list[Line]:
+    kept = sum(test.kept for test in summary.tests)
+    if not kept:
+        return []
+    new = len(summary.tests) - kept
+    return [(f"kept: {plural(kept, 'verdict')} of the run that was resumed; {new:,} are new", {})]
 
 
 def _tone(summary: Summary) -> dict[str, bool]:

@@ -136,7 +136,8 @@ def _limits(summary: Summary) -> tuple[float, float]:
 def _moments(summary: Summary) -> Iterator[tuple[str, str, float, float]]:
     """Yield worker, kind, start and length in seconds of attempts and recoveries."""
     for test in summary.tests:
-        for attempt in test.attempts:
+        # What was kept was run by the workers of another session.
+        for attempt in () if test.kept else test.attempts:
             if attempt.started_us > 0:
                 begin = attempt.started_us / 1e6
                 length = max(attempt.duration_s, 0.0)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 INJECTION = "injection"
-CHECKPOINT = "checkpoint"
 
 #: Where records of a kind go, one row each. Sessions are folded into one row, see below.
 TABLES = {
@@ -28,7 +27,7 @@ TABLES = {
     events.RECOVERY: "recovery_performance",
     events.CIRCUIT_TRANSITION: "circuit_transitions",
     INJECTION: "injections",
-    CHECKPOINT: "checkpoints",
+    events.CHECKPOINT: "checkpoints",
 }
 _SESSION_KINDS = (events.SESSION_STARTED, events.SESSION_FINISHED)
 

@@ -55,7 +55,7 @@
     const tried = test.attempts || [];
     test.count = test.verdict === "blocked" ? tried.length : tried.length || 1;
     test.words = [
-      test.id, test.verdict, `worker:${test.worker}`,
+      test.id, test.verdict, `worker:${test.worker}`, test.kept ? "kept" : "",
       ...tried.flatMap((a) => [
         `type:${a.error_type || ""}`, `rule:${a.rule || ""}`, `strategy:${a.strategy || ""}`,
         `browser:${a.browser || ""}`, a.injected ? `injected:${a.injected}` : "",
@@ -192,6 +192,7 @@
       test.reason ? make("p", {}, make("strong", {}, "Reason. "), test.reason) : "",
       test.root ? make("p", {}, make("strong", {}, "Root error. "), test.root) : "",
       todo ? make("p", { class: "advice" }, make("strong", {}, "What to do. "), todo) : "",
+      test.kept ? make("p", {}, "Kept from the run that was resumed.") : "",
       tried.length
         ? make("ol", { class: "steps" }, ...tried.flatMap(steps))
         : make("p", {}, test.verdict === "blocked"
