@@ -232,7 +232,7 @@ class TestDecision:
             ),
             pytest.param(
                 "CircuitOpen", 1, ItemPolicy("all", 4, 5, ("fresh_window",)),
-                "no recovery up to level 5 can help",
+                "no recovery up to level 5 of those the test allows (fresh_window) can help",
                 id="nothing-fits",
             ),
             pytest.param(

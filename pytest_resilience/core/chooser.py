@@ -145,7 +145,9 @@ class Chooser:
         """Return what to do about `situation`; None with the reason if nothing is worth it."""
         fitting = self._fitting(situation)
         if not fitting:
-            reason = f"no recovery up to level {situation.max_level} can help"
+            named = ", ".join(situation.allowed)
+            allowed = f" of those the test allows ({named})" if named else ""
+            reason = f"no recovery up to level {situation.max_level}{allowed} can help"
             return None, Choice(None, reason, ())
         options = tuple(Option(s.name, int(s.level), s.nominal_s) for s in fitting)
         tried = frozenset(situation.tried)

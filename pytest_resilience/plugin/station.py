@@ -174,7 +174,10 @@ class Station:
         Args:
             fresh: Whether on one that is started for it.
         """
-        if case is None or case.stopping or not (self._stays and self._switches):
+        if case is None or case.stopping or not self._stays:
+            return False
+        if not (self._switches or travel.CHANGES.intersection(case.policy.strategies)):
+            # Its scope must run on one worker, and its marker does not say otherwise.
             return False
         return travel.hops(case.superseded) < travel.HOPS and (fresh or self._others)
 

@@ -28,12 +28,13 @@ HANDOVER = "resilience_handover"
 #: Times one item may go to another worker, whatever for.
 HOPS = 2
 
-_CHANGES = frozenset({WORKER_SWITCH, WORKER_RESTART})
+#: Strategies that bring an item to another worker.
+CHANGES = frozenset({WORKER_SWITCH, WORKER_RESTART})
 
 
 def hops(attempts: Iterable[Attempt]) -> int:
     """Return how often an item with these `attempts` has gone to another worker."""
-    return sum(attempt.strategy in _CHANGES for attempt in attempts)
+    return sum(attempt.strategy in CHANGES for attempt in attempts)
 
 
 def handover(case: Case, *, fresh: bool) -> dict[str, Any]:

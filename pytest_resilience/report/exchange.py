@@ -23,7 +23,7 @@ SCHEMA = 1
 
 _PROMISED = (
     "number", "outcome", "phase", "duration_s", "error_type", "severity", "exception", "message",
-    "rule", "evidence", "injected", "strategy", "level", "recovery_s",
+    "rule", "evidence", "injected", "strategy", "level", "recovery_s", "worker",
 )  # fmt: skip
 _NULLABLE = frozenset(
     {"error_type", "severity", "exception", "message", "rule", "injected", "strategy", "level"}

@@ -39,6 +39,15 @@ def reports(run: SuiteRun) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry["$report_type"].lower() in _TEST_REPORTS]
 
 
+def rows(run: SuiteRun, query: str) -> list[tuple[Any, ...]]:
+    """Return what the history of a run answers."""
+    import duckdb
+
+    path = run.folder / ".resilience" / "history.duckdb"
+    with duckdb.connect(str(path), read_only=True) as history:
+        return history.sql(query).fetchall()
+
+
 _TEST_REPORTS = ("testreport", "subtestreport")
 
 

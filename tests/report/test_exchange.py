@@ -22,7 +22,7 @@ from pytest_resilience.report.summary import SessionInfo, Summary
 
 ATTEMPT_KEYS = [
     "number", "outcome", "phase", "duration_s", "error_type", "severity", "exception", "message",
-    "rule", "evidence", "injected", "strategy", "level", "recovery_s",
+    "rule", "evidence", "injected", "strategy", "level", "recovery_s", "worker",
 ]  # fmt: skip
 
 WORDS = (
