@@ -39,6 +39,7 @@ class Settings:
     circuit_predictive: bool = False
     circuit_open_action: str = "defer"
     max_wait: float = 120.0
+    max_browsers: int | None = None
     strict: bool = False
     preflight: bool = True
     db: Path | None = Path(".resilience/history.duckdb")

@@ -25,6 +25,9 @@ RECOVERY = "recovery"
 CIRCUIT_TRANSITION = "circuit_transition"
 #: An infrastructure failure is left to a person: what was tried, what it cost, and why it ends.
 ESCALATION = "escalation"
+#: The number of browsers that may be used at once has changed, or was waited for; see
+#: `concurrency.Change`.
+CONCURRENCY = "concurrency"
 
 
 @dataclass(slots=True)
