@@ -23,7 +23,7 @@ from pytest_resilience.core.deferral import Defer
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.exceptions import MarkerError
-from pytest_resilience.plugin import controller, sharing, wards
+from pytest_resilience.plugin import controller, limits, sharing, wards
 from pytest_resilience.plugin.attempts import AttemptLoop
 from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, registry_of
 from pytest_resilience.plugin.companion import (
@@ -95,12 +95,15 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         shared = sharing.SharedCircuits(settings, faults.warn)
         report.circuits = shared.told
         register(shared, "resilience-shared-circuits")
+        limits.share(config, settings, report)
     else:
         clock, alerts = SystemClock(), Alerts(config, faults)
         cells = sharing.cells_of(worker_input or {}, session_id, faults.warn)
         registry = registry_of(settings, alerts, cells.cell if cells else None)
         if cells is not None:
             register(sharing.WorkerCells(cells), "resilience-cells")
+        if worker_input is None and settings.max_browsers is not None:
+            limits.share(config, settings, report)
         begun = sharing.begun(worker_input)
         log = CircuitLog(registry, sink, clock, worker=worker, begun=begun)
         if worker_input is None:
@@ -185,6 +188,7 @@ def _running_half(
     desk = FailureDesk(
         engine, keeper, environment, commands, gate.circuits, guard=faults, worker=worker
     )
+    limits.attend(config, settings, environment, commands, sink, faults, worker)
     known = tuple(strategy.name for strategy in strategies)
     return RunningHalf(
         config, settings, registry, keeper, deferrals, gate, desk, sink, recorder, faults, log,

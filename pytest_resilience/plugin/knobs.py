@@ -6,9 +6,15 @@ Invariant: a knob gives the same for all of an attempt, on whichever worker that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import pytest
 
 from pytest_resilience.core import knobs
 from pytest_resilience.core.events import Attempt
+
+if TYPE_CHECKING:
+    from pytest_resilience.plugin.desk import Case
 
 
 class Knobs:
@@ -60,3 +66,23 @@ class Knobs:
         """Return whether a precision is lower if resources have run short in this attempt, too."""
         now = self.shortages
         return any(knobs.precision(p, now + 1) != knobs.precision(p, now) for p in self._precisions)
+
+
+#: On an item: its knobs, once it has asked for them; and its case, once it has failed.
+KNOBS: pytest.StashKey[Knobs] = pytest.StashKey()
+CASE: pytest.StashKey[Case] = pytest.StashKey()
+
+
+def knobs_of(item: pytest.Item) -> Knobs:
+    """Return the knobs of `item`."""
+
+    def earlier() -> Iterable[Attempt]:
+        case = item.stash.get(CASE, None)
+        return case.superseded if case is not None else ()
+
+    return item.stash.setdefault(KNOBS, Knobs(earlier))
+
+
+def shortages(case: Case) -> int:
+    """Return in how many attempts of an item, before the one that runs, resources ran short."""
+    return sum(knobs.ran_short(a.error_type, a.evidence) for a in case.superseded)

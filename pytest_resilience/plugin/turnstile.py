@@ -95,7 +95,8 @@ class Turnstile:
         if self._broken:
             return turn
         try:
-            turn.claims = self._enter([]) or self._wait()
+            tickets: list[Claim] = []
+            turn.claims = self._enter(tickets) or self._wait(tickets)
             self.crowd.begins()
         except OSError as error:
             self._give_up(error)
@@ -172,10 +173,10 @@ class Turnstile:
 
     def _enter(self, tickets: list[Claim], *, anyway: bool = False) -> list[Claim]:
         """Return a slot of each pool, [] if not all of them have one; then tickets for those."""
-        pools = self._pools()
         with contextlib.ExitStack() as doors:
-            for pool, _limit in pools:
+            for pool, _limit in self._pools():
                 doors.enter_context(pool.door())
+            pools = self._pools()
             for place, (pool, limit) in enumerate(pools):
                 ticket = tickets[place] if place < len(tickets) else None
                 if not anyway and not pool.admits(limit, ticket):
@@ -183,12 +184,14 @@ class Turnstile:
                     return []
             extra = any(limit is not None and len(p.taken()) >= limit for p, limit in pools)
             claims = [pool.take() for pool, _limit in pools]
+            # Before the doors are opened: nobody may take us for one who still waits.
+            for ticket in tickets:
+                ticket.release()
         self.crowd.note("extra" if extra else "taken")
         return claims
 
-    def _wait(self) -> list[Claim]:
-        begun, tickets = self._clock.monotonic(), list[Claim]()
-        pause_s = _FIRST_PAUSE_S
+    def _wait(self, tickets: list[Claim]) -> list[Claim]:
+        begun, pause_s = self._clock.monotonic(), _FIRST_PAUSE_S
         try:
             with self._untimed():
                 while True:

@@ -164,7 +164,7 @@ class Slots:
 
     def _stuck(self, taken: list[Holder], waiting: list[Holder]) -> bool:
         # Who asks is as good as waiting.
-        idle = {holder.pid for holder in waiting} | {os.getpid()}
+        idle = {holder.pid for holder in waiting if self._looks(holder)} | {os.getpid()}
         return all(holder.pid in idle for holder in taken)
 
     def _looks(self, holder: Holder) -> bool:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from pytest_resilience.core.failures import ErrorType
 from pytest_resilience.core.rule import BuiltinRule
 
+#: Name of the rule for tests that had no browser in time.
+LIMITED = "browser-limit"
+
 RULES = (
     BuiltinRule(
         name="circuit-open",
@@ -18,7 +21,7 @@ RULES = (
         strong=True,
     ),
     BuiltinRule(
-        name="browser-limit",
+        name=LIMITED,
         error_type=ErrorType.RESOURCE,
         confidence=1.0,
         # It was waited for already, as long as the user allows.
