@@ -40,6 +40,7 @@ class Settings:
     circuit_open_action: str = "defer"
     auto_tune: bool = False
     max_wait: float = 120.0
+    max_browsers: int | None = None
     strict: bool = False
     resume: bool = False
     resume_changed: bool = False

@@ -86,6 +86,12 @@ class ReportError(ResilienceError):
     slug = "report-unavailable"
 
 
+class BrowserLimitError(ResilienceError):
+    """No browser could be started in time: as many are in use as may be."""
+
+    slug = "browser-limit"
+
+
 class CircuitOpenError(ResilienceError):
     """A circuit refused a call, because what it needs is known to be down.
 

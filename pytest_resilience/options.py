@@ -233,10 +233,21 @@ OPTIONS: tuple[Option, ...] = (
         "seconds",
         120.0,
         "Seconds the run waits, in all, for one circuit to close; tests that need it are "
-        "blocked from then on.",
+        "blocked from then on. Also the seconds a test waits for its turn to start a browser.",
         minimum=0,
         maximum=86400,
         metavar="SECONDS",
+    ),
+    Option(
+        "max_browsers",
+        "--resilience-max-browsers",
+        "int",
+        None,
+        "Browsers that tests may use at once, all workers and all sessions on this machine that "
+        "set this taken together; no limit when not set, until resources run short.",
+        minimum=1,
+        maximum=1000,
+        metavar="N",
     ),
     Option(
         "strict",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_resilience.browser import deadlines
 from pytest_resilience.browser.client import Line, Lines
@@ -91,6 +91,19 @@ class Care:
         return hangs.CommandHung(self.hang)
 
 
+class Turnstile(Protocol):
+    """Lets sessions in one by one."""
+
+    def enter(self) -> Any:
+        """Return the turn of a session about to be asked for; may wait, or refuse by raising."""
+
+    def entered(self, turn: Any, session: DriverSession | None) -> None:
+        """The session with `turn` was started; None if it could not be."""
+
+    def left(self, session: DriverSession) -> None:
+        """Nothing is left of `session`."""
+
+
 class Guard:
     """Guards the sessions that `living` returns, and those being started.
 
@@ -120,6 +133,8 @@ class Guard:
         #: Called with each session about to be asked for; raises `CircuitOpenError` if it must
         #: not be.
         self.may_start: Callable[[DriverSession | None], object] = _anything
+        #: Lets sessions in, None where any number may be started.
+        self.turnstile: Turnstile | None = None
         #: Called with each command that was lost and sent again.
         self.on_resent: Callable[[Resent], object] | None = None
         self._monotonic = monotonic
@@ -179,6 +194,11 @@ class Guard:
             self._attend()
         except Exception:  # noqa: BLE001 - observing must not harm the test
             _log.warning("a driver session cannot be looked after", exc_info=True)
+
+    def left(self, session: DriverSession) -> None:
+        """Nothing is left of `session`."""
+        if self.turnstile is not None:
+            self.turnstile.left(session)
 
     def release(self) -> None:
         """Look after nothing any more."""

@@ -148,6 +148,10 @@ class Host:
         ]
         return list(dict.fromkeys(found))
 
+    def memory_shortages(self) -> list[str]:
+        """Return what of `shortages` concerns memory, for the machine and for this process."""
+        return [*self._memory(), *self._memory_of_groups([os.getpid()])]
+
     def oom_kills(self, pid: int | None) -> dict[str, int]:
         """Return the counters of kills for lack of memory that concern the process `pid`."""
         counters = {"": _number(_fields(self._proc / "vmstat"), "oom_kill")}

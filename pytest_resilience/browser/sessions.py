@@ -1,8 +1,7 @@
 """The driver sessions of this process: which there are, who made them, what befell them.
 
 Invariant: a session is known from the moment its driver object got it until its processes
-are ended, whoever made it and wherever it is kept. Importing this module loads neither
-selenium nor psutil nor urllib3; they are needed once there is a session.
+are ended, whoever made it and wherever it is kept. This loads no selenium, psutil or urllib3.
 """
 
 from __future__ import annotations
@@ -314,7 +313,7 @@ class SessionRegistry:
         return self._mark
 
     def living(self) -> list[DriverSession]:
-        """Return the sessions that nobody has ended and that somebody still can use."""
+        """Return the sessions that nobody has ended and somebody can use."""
         return [s for s in self._sessions if not s.closed and s.driver is not None]
 
     def used_since(self, mark: int) -> list[DriverSession]:
@@ -339,6 +338,7 @@ class SessionRegistry:
         if session.reaped and session in self._sessions:
             self._sessions.remove(session)
             self._ended.append(session)
+            self.guard.left(session)
 
     def discard(self, session: DriverSession) -> None:
         """End `session` at once, whatever state it is in; never raises.

@@ -96,6 +96,20 @@ class Watch:
             __tracebackhide__ = True
             if not self._active:
                 return original(driver, capabilities, *rest, **named)
+            turnstile = self._registry.guard.turnstile
+            if turnstile is None:
+                return start(driver, capabilities, *rest, **named)
+            # Before anything of it is looked after: it may have to wait here for long.
+            turn, session = turnstile.enter(), None
+            try:
+                result = start(driver, capabilities, *rest, **named)
+                session = self._registry.session_of(driver)
+                return result
+            finally:
+                turnstile.entered(turn, session)
+
+        def start(driver: Any, capabilities: Any, *rest: Any, **named: Any) -> Any:
+            __tracebackhide__ = True
             guard = self._registry.guard
             awaited = guard.starting(driver, capabilities)
             try:

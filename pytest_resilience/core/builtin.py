@@ -1,132 +1,28 @@
 """The strategies that come with the package.
 
-Invariant: a strategy that measured facts rule out for an error type (a bare retry in a
-dead session) is not applicable to it, and `APPLICABILITY` says why.
+Invariant: each is what `APPLICABILITY` says of it, and touches nothing but the environment it
+is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-from pytest_resilience.core.deferral import DEFER
+from pytest_resilience.core.applicability import (
+    APPLICABILITY,
+    BATCH,
+    PRECISION,
+    WORKER_RESTART,
+    WORKER_SWITCH,
+)
 from pytest_resilience.core.evidence import EMPTY, GRID, REFUSED, SILENT
-from pytest_resilience.core.failures import ErrorReport, ErrorType
-from pytest_resilience.core.levels import ProgressiveRecoveryLevel as Level
+from pytest_resilience.core.failures import ErrorReport
+from pytest_resilience.core.knobs import ran_short
 from pytest_resilience.core.ports import Clock, Environment, RandomSource
 from pytest_resilience.core.strategies import RecoveryStrategy
 
 _ATTEMPTS_COUNTED = 30
-
-WORKER_SWITCH = "worker_switch"
-WORKER_RESTART = "worker_restart"
-#: After these the item is not run again where it failed.
-LEAVING = frozenset({DEFER, WORKER_SWITCH, WORKER_RESTART})
-
-
-class Fit(NamedTuple):
-    """What a built-in strategy is, and where it may help.
-
-    Attributes:
-        nominal_s: See `RecoveryStrategy`.
-        error_types: Error types it is applicable to.
-        reason: Why to these and to no others.
-    """
-
-    level: Level
-    nominal_s: float
-    error_types: frozenset[ErrorType]
-    reason: str
-
-
-def _fit(level: Level, nominal_s: float, error_types: Collection[ErrorType], reason: str) -> Fit:
-    return Fit(level, nominal_s, frozenset(error_types), reason)
-
-
-_E = ErrorType
-_EVERYTHING = frozenset(ErrorType) - {_E.CIRCUIT_OPEN}
-_OURS = {_E.PRODUCT, _E.TEST_CODE, _E.PAGE, _E.UNKNOWN}
-_OF_A_WORKER = _EVERYTHING - _OURS - {_E.COORDINATOR}
-_TRANSIENT = {_E.PAGE, _E.CONNECTION, _E.NETWORK, _E.TIMEOUT, _E.RESOURCE, _E.TASK}
-
-#: What each strategy is, by name, in the order of levels.
-APPLICABILITY: Mapping[str, Fit] = {
-    "immediate_retry": _fit(
-        Level.BASIC,
-        1.0,
-        _OURS | _TRANSIENT | {_E.CIRCUIT_OPEN},
-        "A bare retry cured none of 76 browser and 19 driver failures, but 23 of 58 on the wire; "
-        "a grid that is down is down a moment later, and a connection to a database that is lost "
-        "stays in its fixture. Where a circuit refused, its closing was waited for before.",
-    ),
-    "delayed_retry": _fit(
-        Level.ENHANCED,
-        2.0,
-        _TRANSIENT | {_E.DATABASE, _E.COORDINATOR},
-        "What others provide comes back by itself; a browser or driver that died does not.",
-    ),
-    "extended_timeout_retry": _fit(
-        Level.ENHANCED,
-        10.0,
-        {_E.TIMEOUT},
-        "Only what was too slow needs more time; what waits for the product never gets it.",
-    ),
-    "fresh_window": _fit(
-        Level.ENHANCED,
-        1.5,
-        {_E.BROWSER, _E.RESOURCE},
-        "A tab can die alone: its browser then opens another one in 0.2 to 0.4 s.",
-    ),
-    "browser_restart": _fit(
-        Level.COMPONENT,
-        3.0,
-        _EVERYTHING - {_E.DRIVER},
-        "A new session cured 62 of 73 browser failures; a driver that died can start none.",
-    ),
-    "driver_restart": _fit(
-        Level.COMPONENT,
-        3.5,
-        _EVERYTHING,
-        "A new driver cured 19 of 19 driver failures, and costs no more than a new session.",
-    ),
-    "database_reconnect": _fit(
-        Level.COMPONENT,
-        1.0,
-        {_E.DATABASE},
-        "A connection that was lost stays lost until another one is opened.",
-    ),
-    "node_switch": _fit(
-        Level.SYSTEM,
-        5.0,
-        {_E.WORKER, _E.COORDINATOR, _E.CONNECTION, _E.NETWORK, _E.DRIVER, _E.BROWSER, _E.RESOURCE},
-        "Where one grid fails, its nodes included, another one may not.",
-    ),
-    WORKER_SWITCH: _fit(
-        Level.SYSTEM,
-        6.0,
-        _OF_A_WORKER,
-        "What is wrong with one process and its surroundings need not be with another; a grid "
-        "is the same for all.",
-    ),
-    WORKER_RESTART: _fit(
-        Level.SYSTEM,
-        9.0,
-        _OF_A_WORKER,
-        "A new process has what an old one has lost or used up; it must import and collect first.",
-    ),
-    "environment_reset": _fit(
-        Level.CRITICAL,
-        15.0,
-        _EVERYTHING - _OURS,
-        "Whatever is left over from earlier can break what comes; never worth it for the product.",
-    ),
-    "coordinator_recovery": _fit(
-        Level.CRITICAL,
-        10.0,
-        {_E.COORDINATOR, _E.WORKER, _E.CONNECTION},
-        "A hub that restarts needs some seconds, and has lost its sessions then.",
-    ),
-}
 
 
 class Builtin(RecoveryStrategy):
@@ -279,6 +175,26 @@ class NodeSwitch(Builtin):
         return environment.restart_browsers(with_driver=True)
 
 
+class Reduction(Builtin):
+    """Run the item again with less: with fewer browsers and smaller batches, or less precisely."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}_reduction")
+        self._what = what
+
+    def possible(self, error_info: Mapping[str, Any]) -> bool:
+        """Return whether resources ran short, and less can be had."""
+        environment, report = _environment(error_info), error_info.get("report")
+        if environment is None or report is None:
+            return False
+        short = ran_short(report.error_type.label, report.evidence)
+        return short and environment.may_reduce(self._what)
+
+    def _execute_impl(self, error_info: Mapping[str, Any]) -> bool:
+        environment: Environment = error_info["environment"]
+        return environment.reduce(self._what)
+
+
 class WorkerChange(Builtin):
     """Run the item on another worker; with `fresh` on one that is started for it."""
 
@@ -356,6 +272,8 @@ def builtin_strategies(
         RestartBrowsers("driver_restart", with_driver=True),
         DatabaseReconnect(),
         NodeSwitch(),
+        Reduction(BATCH),
+        Reduction(PRECISION),
         *worker_changes(),
         EnvironmentReset(),
         *((CoordinatorRecovery(clock),) if clock is not None else ()),

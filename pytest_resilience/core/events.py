@@ -29,6 +29,9 @@ TUNING = "tuning"
 CHECKPOINT = "checkpoint"
 #: An infrastructure failure is left to a person: what was tried, what it cost, and why it ends.
 ESCALATION = "escalation"
+#: The number of browsers that may be used at once has changed, or was waited for; see
+#: `concurrency.Change`.
+CONCURRENCY = "concurrency"
 
 
 @dataclass(slots=True)

@@ -128,6 +128,19 @@ class Environment(Protocol):
         Returns False if something could not be replaced, or the user's reset failed.
         """
 
+    def may_reduce(self, what: str) -> bool:
+        """Return whether the next attempt of the item can do with less.
+
+        Args:
+            what: ``batch``, of what it does at once or what runs beside it, or ``precision``.
+        """
+
+    def reduce(self, what: str) -> bool:
+        """Let the next attempt do with less, in browsers that are not broken.
+
+        Returns False if a broken session could not be replaced.
+        """
+
     def may_defer(self) -> bool:
         """Return whether the item can be run again when all others have run."""
 

@@ -22,7 +22,7 @@ import pytest
 from _pytest.runner import check_interactive_exception, show_test_item
 
 from pytest_resilience.config import ItemPolicy
-from pytest_resilience.core.builtin import LEAVING
+from pytest_resilience.core.applicability import LEAVING
 from pytest_resilience.core.deferral import DEFER
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel
 from pytest_resilience.core.policy import Decision

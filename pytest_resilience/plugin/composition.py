@@ -23,7 +23,7 @@ from pytest_resilience.core.deferral import Defer
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.exceptions import MarkerError
-from pytest_resilience.plugin import checkpoints, controller, resume, sharing, wards
+from pytest_resilience.plugin import checkpoints, controller, limits, resume, sharing, wards
 from pytest_resilience.plugin.attempts import AttemptLoop
 from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, registry_of
 from pytest_resilience.plugin.companion import (
@@ -54,15 +54,15 @@ from pytest_resilience.plugin.termination import Termination
 from pytest_resilience.plugin.timeouts import TestTimeouts
 from pytest_resilience.plugin.toolbox import all_strategies
 from pytest_resilience.plugin.tuning import tuned
+from pytest_resilience.plugin.worker import (
+    NOTICE,
+    REFUSAL,
+    SESSION,
+    WARNINGS,
+    SpoolCloser,
+    WorkerInput,
+)
 from pytest_resilience.store.spool import Spool, prepare
-
-_WORKER_INPUT = "resilience_session"
-#: In a worker's output: why it runs none of its items.
-_REFUSAL = "resilience_refusal"
-#: In a worker's output: what the user should know of its items.
-_NOTICE = "resilience_notice"
-#: In a worker's output: what the plugin could not do there.
-_WARNINGS = "resilience_warnings"
 
 
 def switch_on(config: pytest.Config, settings: Settings) -> None:
@@ -74,7 +74,7 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
     worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
     settings, tuning = tuned(settings, worker_input, faults)
     if worker_input is not None:
-        session_id = worker_input[_WORKER_INPUT]
+        session_id = worker_input[SESSION]
         worker = worker_input["workerid"]
     else:
         session_id, worker = uuid.uuid4().hex, "main"
@@ -101,7 +101,7 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
     else:
         recorder = Recorder(sink, _nothing, _nothing)
         register(SpoolCloser(spool), "resilience-spool")
-        register(resume.WorkerChoice(config, _REFUSAL), "resilience-choice")
+        register(resume.WorkerChoice(config, REFUSAL), "resilience-choice")
     if controls:
         register(Termination(None), "resilience-termination")
         rules = _rules(config, faults)
@@ -112,6 +112,7 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         shared = sharing.SharedCircuits(settings, session_id, faults)
         report.circuits = shared.told
         register(shared, "resilience-shared-circuits")
+        limits.share(config, settings, report)
     else:
         clock, alerts = SystemClock(), Alerts(config, faults)
         cells = sharing.cells_of(config, session_id)
@@ -119,6 +120,8 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         registry = registry_of(settings, alerts, make_cell, sharing.clock_of(cells))
         if cells is not None:
             register(sharing.WorkerCells(cells), "resilience-cells")
+        if worker_input is None and settings.max_browsers is not None:
+            limits.share(config, settings, report)
         begun = sharing.begun(worker_input)
         log = CircuitLog(registry, sink, clock, worker=worker, begun=begun)
         if worker_input is None:
@@ -212,6 +215,7 @@ def _running_half(
     desk = FailureDesk(
         engine, keeper, environment, commands, gate.circuits, guard=faults, worker=worker
     )
+    limits.attend(config, settings, environment, commands, sink, faults, worker)
     known = tuple(strategy.name for strategy in strategies)
     return RunningHalf(
         config, settings, registry, keeper, deferrals, gate, desk, sink, recorder, faults, log,
@@ -326,19 +330,19 @@ class RunningHalf:
         if output is None:
             self._faults.warn(notice)
         else:
-            output[_NOTICE] = notice
+            output[NOTICE] = notice
 
     def _refuse(self, why: str) -> None:
         output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
         if output is None:
             raise pytest.UsageError(why)
         # What a worker raises here reaches nobody: its controller raises it instead.
-        output[_REFUSAL] = why
+        output[REFUSAL] = why
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> bool | None:
         """Run nothing in a worker whose items were refused."""
-        return True if _REFUSAL in getattr(self._config, "workeroutput", ()) else None
+        return True if REFUSAL in getattr(self._config, "workeroutput", ()) else None
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
@@ -350,7 +354,7 @@ class RunningHalf:
         output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
         if output is not None:
             sharing.hand_in(output, self._log.told())
-            output[_WARNINGS] = self._faults.messages
+            output[WARNINGS] = self._faults.messages
 
     def pytest_unconfigure(self) -> None:
         """Undo every patch."""
@@ -363,43 +367,3 @@ def _may_have_subtests(item: pytest.Item) -> bool:
         return True
     cls = getattr(item, "cls", None)
     return cls is not None and hasattr(cls, "subTest")
-
-
-class SpoolCloser:
-    """Closes a worker's spool when the worker ends."""
-
-    def __init__(self, spool: Spool | None) -> None:
-        self._spool = spool
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Say how much could not be written."""
-        output: dict[str, Any] = getattr(session.config, "workeroutput", {})
-        controller.hand_in_lost(output, self._spool)
-
-    def pytest_unconfigure(self) -> None:
-        """Close the spool."""
-        if self._spool is not None:
-            self._spool.close()
-
-
-class WorkerInput:
-    """Tells xdist's workers which session they belong to, and hears what they have to say."""
-
-    def __init__(self, session_id: str, faults: FaultReporter) -> None:
-        self._session_id = session_id
-        self._faults = faults
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        """Pass the session id to a worker about to start."""
-        node.workerinput[_WORKER_INPUT] = self._session_id
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """Pass on a worker's notice; end the session if it refused its items."""
-        output = getattr(node, "workeroutput", {})
-        for told in (*output.get(_WARNINGS, ()), *filter(None, [output.get(_NOTICE)])):
-            self._faults.warn(told)
-        refusal = output.get(_REFUSAL)
-        if refusal is not None:
-            raise pytest.UsageError(refusal)

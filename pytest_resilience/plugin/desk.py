@@ -15,12 +15,15 @@ import pytest
 from pytest_resilience.config import ItemPolicy
 from pytest_resilience.core.events import Attempt
 from pytest_resilience.core.failures import ExceptionFact, Failure
+from pytest_resilience.core.knobs import ran_short
+from pytest_resilience.core.rules.circuit import LIMITED
 from pytest_resilience.engine import Incident, ItemHistory, RecoveryEngine
 from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.circuits import Circuits
 from pytest_resilience.plugin.environment import BrowserEnvironment, Scene
 from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, requests
 from pytest_resilience.plugin.handle import PREVIOUS
+from pytest_resilience.plugin.knobs import CASE
 from pytest_resilience.plugin.mending import CommandRetries
 
 if TYPE_CHECKING:
@@ -56,11 +59,13 @@ class Case:
         mended: What was repaired without spending an attempt: a session found dead before the
             first one, a command that was lost; None if nothing was.
         asked: What browsers were asked when the attempt had failed, until that is read.
+        counted: Number of the attempt of which the limit of browsers has heard.
         returned: Whether it comes back from behind the others, and has not been set up yet.
     """
 
     __slots__ = (
         "asked",
+        "counted",
         "failures",
         "ihook",
         "item",
@@ -89,6 +94,7 @@ class Case:
         self.last: Any = None
         self.mended: Attempt | None = None
         self.asked: Asked | None = None
+        self.counted = 0
 
     @property
     def history(self) -> ItemHistory:
@@ -148,6 +154,7 @@ class FailureDesk:
         """
         try:
             self._environment.deferrals.case = case
+            case.item.stash[CASE] = case
             scene = self._environment.examine(case.mark, case.item, error, case.asked)
             fixturedef = next(iter(scene.failed_fixtures), None)
             chain = observe.exception_chain(error)
@@ -166,6 +173,7 @@ class FailureDesk:
             )
             again = incident.report.error_type.infrastructure or incident.diagnosis.transient
             self._settle(case, survived=not again)
+            self._count(case, incident)
             last_follows = case.number + 1 >= case.policy.max_attempts
             self._circuits.failed(case.item, incident, scene, last_follows=last_follows)
             return incident
@@ -230,6 +238,9 @@ class FailureDesk:
     def answered(self, case: Case) -> None:
         """The item has its verdict; tell the circuits of the browsers it used."""
         try:
+            turnstile = self._environment.turnstile
+            if turnstile is not None and case.counted != case.number:
+                turnstile.ended(failed=False)
             self._circuits.weigh(final=True)
             last = case.failures.incidents[-1:] if case.failures is not None else []
             lost = [i for i in last if i.report.error_type.infrastructure]
@@ -245,6 +256,7 @@ class FailureDesk:
 
     def resume(self, case: Case) -> None:
         """The next attempt of a deferred item begins."""
+        case.item.stash[CASE] = case
         self._engine.resume(case.history)
 
     def restore(self) -> None:
@@ -266,6 +278,16 @@ class FailureDesk:
                     self._environment.drop_failed_fixtures(case.item)
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)
+
+    def _count(self, case: Case, incident: Incident) -> None:
+        """Let the limit of browsers hear of an attempt that is over, once."""
+        turnstile, report = self._environment.turnstile, incident.report
+        if turnstile is None or case.counted == case.number or report.rule == LIMITED:
+            return
+        failed = ran_short(report.error_type.label, report.evidence)
+        if failed or incident.decision.retry:
+            case.counted = case.number
+            turnstile.ended(failed=failed)
 
     def _failure(
         self,

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_resilience.core.applicability import BATCH, PRECISION
 from pytest_resilience.core.evidence import ERROR, Evidence, ProbeResult
 from pytest_resilience.plugin.connections import libraries
 from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, requests
+from pytest_resilience.plugin.knobs import KNOBS, shortages
 from pytest_resilience.plugin.observe import exception_chain
 from pytest_resilience.plugin.repairs import Repairs
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
     from pytest_resilience.browser.starts import FailedStart
     from pytest_resilience.plugin.station import Station
+    from pytest_resilience.plugin.turnstile import Turnstile
 
 
 @dataclass(slots=True)
@@ -105,6 +108,10 @@ class BrowserEnvironment(Repairs):
         self.deferrals = deferrals
         #: The way to other workers, None where there are none.
         self.station: Station | None = None
+        #: Knows which fixtures are set up.
+        self.keeper = keeper
+        #: Lets browsers in, None where there is nothing to limit.
+        self.turnstile: Turnstile | None = None
 
     def adopt(self, session: DriverSession) -> None:
         """Note which fixture is creating `session`."""
@@ -204,6 +211,30 @@ class BrowserEnvironment(Repairs):
             and self._keeper.setups(owner.fixturedef) == owner.setup
             and self._keeper.is_alive(owner.fixturedef)
         )
+
+    def limit(self, turnstile: Turnstile) -> None:
+        """Let browsers in by `turnstile` alone."""
+        self.turnstile = self._registry.guard.turnstile = turnstile
+
+    def may_reduce(self, what: str) -> bool:
+        """See `core.ports.Environment`."""
+        case = self.deferrals.case
+        if case is None:
+            return False
+        known = case.item.stash.get(KNOBS, None)
+        if what == PRECISION:
+            return known is not None and known.precision_can_sink()
+        if known is not None and known.batch_can_shrink():
+            return True
+        again = shortages(case) > 0
+        return self.turnstile is not None and self.turnstile.may_shrink(again=again)
+
+    def reduce(self, what: str) -> bool:
+        """See `core.ports.Environment`; the knobs turn by themselves, as attempts run short."""
+        case = self.deferrals.case
+        if what == BATCH and self.turnstile is not None and case is not None:
+            self.turnstile.shrink(again=shortages(case) > 0)
+        return self.restart_browsers(with_driver=True)
 
     def may_defer(self) -> bool:
         """See `core.ports.Environment`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +79,8 @@ class Journeys:
         self._journeys: dict[int, Journey] = {}
         self._histories: dict[int, ItemHistory] = {}
         self._policies: dict[int, ItemPolicy] = {}
+        #: Called with a worker's name and what it waits for.
+        self.on_said: Callable[[str, Mapping[str, Any]], object] = _nobody_listens
         #: Items that another plugin runs again.
         self.foreign: set[int] = set()
 
@@ -122,6 +124,8 @@ class Journeys:
         """See `scheduling.Book`."""
         if self.checkpoints is not None:
             self.checkpoints.heard(message)
+        if "says" in message:
+            self.on_said(node.gateway.id, message["says"])
         self.foreign.update(message.get("foreign", ()))
         for index, (retry, attempts, level, *names) in message.get("terms", {}).items():
             self._policies[index] = ItemPolicy(retry, attempts, level, tuple(names))
@@ -217,6 +221,10 @@ class Journeys:
 
     def _has_verdict(self, nodeid: str) -> TestResult | None:
         return next((r for r in reversed(self._results) if r.nodeid == nodeid), None)
+
+
+def _nobody_listens(_worker: str, _said: Mapping[str, Any]) -> None:
+    """Where nobody shows it, what a worker waits for is not shown."""
 
 
 def _before(attempts: Sequence[Attempt], worker: str) -> int:

@@ -89,6 +89,8 @@ class SessionReport:
         self.events_lost = 0
         #: Returns what became of the circuits; see `breakers.CircuitLog`.
         self.circuits: Callable[[], dict[str, Any]] = dict
+        #: Returns how many browsers were used over time; see `crowd.told`.
+        self.concurrency: Callable[[], dict[str, Any]] = dict
 
     def add(self, result: TestResult) -> None:
         """Add the verdict of an item."""
@@ -221,6 +223,7 @@ class SessionReport:
             circuit_waited_s=circuits.get("waited_s", 0.0),
             moved=circuits.get("moved", 0),
             agreement=circuits.get("agreement", {}),
+            concurrency=self.concurrency(),
             session=info,
             tests=self._results,
             recoveries=[record for result in self._results for record in recoveries(result)],

@@ -166,6 +166,16 @@ class Station:
         if self._stays:
             self._interactor.sendevent("unscheduled", indices={checkpoints.MESSAGE: checkpoint})
 
+    @property
+    def mixes(self) -> bool:
+        """Whether tests of one scope are run on several workers."""
+        return self._stays and self._switches
+
+    def say(self, said: Mapping[str, Any]) -> None:
+        """Let the controller show what is waited for here."""
+        if self._stays:
+            self._interactor.sendevent("unscheduled", indices={"says": dict(said)})
+
     # Leaving
 
     def may_leave(self, case: Case | None, *, fresh: bool) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_resilience.config import ItemPolicy
-from pytest_resilience.core.builtin import WORKER_RESTART, WORKER_SWITCH
+from pytest_resilience.core.applicability import WORKER_RESTART, WORKER_SWITCH
 from pytest_resilience.core.chooser import Situation
 from pytest_resilience.core.classifier import Diagnosis
 from pytest_resilience.core.events import Attempt, RecoveryPerformanceRecord

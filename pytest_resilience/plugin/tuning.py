@@ -43,7 +43,7 @@ class Tuning:
         self.sink: EventSink | None = None
 
     @property
-    def changes(self) -> dict[str, int | float]:
+    def changes(self) -> dict[str, Any]:
         """The settings that change, by name."""
         return {
             proposal.setting: _plain(proposal.proposed)

@@ -40,6 +40,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "counts": summary.counts,
         "tests": [_test(test) for test in summary.tests],
         "circuits": _plain(summary.circuits),
+        "concurrency": _plain(summary.concurrency),
         "strategies": [_strategy(use) for use in summary.strategies()],
         "events_lost": summary.events_lost,
         "details": {
@@ -99,6 +100,7 @@ def _summary(data: Mapping[str, Any]) -> Summary:
             _read(RecoveryPerformanceRecord, record) for record in details.get("recoveries") or []
         ],
         circuits=[dict(circuit) for circuit in data.get("circuits") or []],
+        concurrency=dict(data.get("concurrency") or {}),
         **_figures(details),
         events_lost=int(data.get("events_lost") or 0),
         warnings=[str(warning) for warning in details.get("warnings") or []],

@@ -117,6 +117,10 @@ class Summary:
         moved: Tests that were put behind others, because what they needed was down.
         agreement: How good the choices of strategies were, seen from the end of the run:
             ``cases``, and in how many of them the first choice was the ``best``.
+        concurrency: Browsers in use over time, as a JSON-plain dict, empty if there is nothing to
+            tell: ``cap``, ``limit`` at the end, ``least`` limit, ``most_active``, ``waits``,
+            ``waited_s``, ``extra`` (browsers beyond the limit), ``changes`` of the limit, and
+            ``samples`` of seconds since the start, browsers in use, and limit.
         events_lost: Records known to be missing.
         warnings: Sentences for the user about the plugin's own troubles.
         artifacts: What was written where, such as ``{"report": ".resilience/report.html"}``.
@@ -129,6 +133,7 @@ class Summary:
     circuit_waited_s: float = 0.0
     moved: int = 0
     agreement: dict[str, Any] = field(default_factory=dict)
+    concurrency: dict[str, Any] = field(default_factory=dict)
     events_lost: int = 0
     warnings: list[str] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)
@@ -176,6 +181,7 @@ class Summary:
             or self.recoveries
             or self.circuit_waited_s
             or self.moved
+            or self.concurrency.get("changes")
             or any(circuit.get("transitions") for circuit in self.circuits)
             or self.warnings
             or self.events_lost

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.report.advice import advice
 from pytest_resilience.report.circuits import BlockedGroup, blocked_groups, circuits
+from pytest_resilience.report.concurrency import concurrency_line
 from pytest_resilience.report.summary import Summary, cause
 from pytest_resilience.report.text import clean, headline, plural, seconds
 
@@ -42,6 +43,7 @@ def summary_lines(summary: Summary, *, verbosity: int = 0, color: bool = True) -
             *_unrecovered(summary),
             *_blocked(summary, verbosity),
             *_circuits(summary),
+            *_browsers(summary),
             *_time(summary),
             *_warnings(summary),
             *_artifacts(summary),
@@ -159,6 +161,11 @@ def _circuits(summary: Summary) -> list[Line]:
     if summary.moved > 0:
         said.append(f"{plural(summary.moved, 'test')} put behind others")
     return [(f"circuits: {', '.join(said)}", {})] if said else []
+
+
+def _browsers(summary: Summary) -> list[Line]:
+    said = concurrency_line(summary)
+    return [(f"browsers: {said}", {})] if said else []
 
 
 def _tries(test: TestResult) -> str:

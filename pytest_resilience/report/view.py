@@ -17,6 +17,7 @@ from pytest_resilience.report.advice import advice
 from pytest_resilience.report.cards import card, row
 from pytest_resilience.report.circuit_view import blocked_cards, circuit_section, root_text
 from pytest_resilience.report.circuits import BlockedGroup, blocked_groups, number
+from pytest_resilience.report.concurrency import concurrency_section
 from pytest_resilience.report.summary import Summary
 from pytest_resilience.report.text import CLIP, clean, clip, plural, seconds
 from pytest_resilience.report.timeline import WIDTH, lanes
@@ -63,6 +64,7 @@ def page(summary: Summary) -> dict[str, Any]:
         "agreement": _agreement(summary),
         "errors": _errors(summary),
         "circuits": circuit_section(summary, groups),
+        "concurrency": concurrency_section(summary),
         "facts": _facts(summary),
         "total": len(summary.tests),
     }

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_resilience.core.builtin import APPLICABILITY
+from pytest_resilience.core.applicability import APPLICABILITY
 from pytest_resilience.core.experience import COSTS_KEPT, Cell, Key
 from pytest_resilience.core.failures import ErrorType
 from pytest_resilience.core.selection import Candidate, Experience, Option

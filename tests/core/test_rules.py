@@ -66,6 +66,9 @@ LATCHED = [
 REFUSALS = [
     example("circuit-open", "pytest_resilience.exceptions.CircuitOpenError",
             "endpoint http://grid:4444 is open [circuit-open]"),
+    example("browser-limit", "pytest_resilience.exceptions.BrowserLimitError",
+            "no browser could be started within 120 s: --resilience-max-browsers is 1, and in use "
+            "are 1: main of shop (pid 42) [browser-limit]"),
 ]  # fmt: skip
 
 SESSIONS = [

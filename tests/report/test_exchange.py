@@ -75,7 +75,8 @@ def test_schema_has_its_promised_keys(summary: Summary) -> None:
     """Tools rely on these keys: session, counts, tests, circuits, strategies, events_lost."""
     data = to_json(summary)
     assert list(data) == [
-        "schema", "session", "counts", "tests", "circuits", "strategies", "events_lost", "details",
+        "schema", "session", "counts", "tests", "circuits", "concurrency", "strategies",
+        "events_lost", "details",
     ]  # fmt: skip
     assert data["schema"] == 1
     assert data["events_lost"] == 2

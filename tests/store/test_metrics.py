@@ -11,7 +11,7 @@ import pytest
 
 import pytest_resilience
 from pytest_resilience import get_performance_metrics, get_strategy_recommendations
-from pytest_resilience.core.builtin import APPLICABILITY
+from pytest_resilience.core.applicability import APPLICABILITY
 from pytest_resilience.core.selection import Experience, Option
 from pytest_resilience.exceptions import StoreError
 from pytest_resilience.store import snapshot
