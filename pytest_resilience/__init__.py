@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pytest_resilience.browser.injector import BrowserFailureInjector, InjectedFailure
     from pytest_resilience.circuits import (
         CircuitBreaker,
         browser_circuit_breaker,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         ErrorType,
         Verdict,
     )
+    from pytest_resilience.core.injection import FailureType, Intensity
     from pytest_resilience.core.levels import ProgressiveRecoveryLevel
     from pytest_resilience.core.strategies import RecoveryStrategy, add_custom_strategy
     from pytest_resilience.exceptions import CircuitOpenError, ResilienceError
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from pytest_resilience.store.recommendations import get_strategy_recommendations
 
 _HOMES = {
+    "BrowserFailureInjector": "browser.injector",
     "CircuitBreaker": "circuits",
     "CircuitConfig": "core.circuit_config",
     "CircuitOpenError": "exceptions",
@@ -55,6 +58,9 @@ _HOMES = {
     "ErrorReport": "core.failures",
     "ErrorSeverity": "core.failures",
     "ErrorType": "core.failures",
+    "FailureType": "core.injection",
+    "InjectedFailure": "browser.injector",
+    "Intensity": "core.injection",
     "ProgressiveRecoveryLevel": "core.levels",
     "RecoveryPerformanceRecord": "core.events",
     "RecoveryStrategy": "core.strategies",
@@ -79,6 +85,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BrowserFailureInjector",
     "CircuitBreaker",
     "CircuitConfig",
     "CircuitOpenError",
@@ -88,6 +95,9 @@ __all__ = [
     "ErrorReport",
     "ErrorSeverity",
     "ErrorType",
+    "FailureType",
+    "InjectedFailure",
+    "Intensity",
     "ProgressiveRecoveryLevel",
     "RecoveryPerformanceRecord",
     "RecoveryStrategy",

@@ -23,6 +23,8 @@ ERROR = "error"
 RECOVERY = "recovery"
 #: A circuit changed its state; see `circuit_record.Transition`.
 CIRCUIT_TRANSITION = "circuit_transition"
+#: A failure was injected, or could not be.
+INJECTION = "injection"
 #: An infrastructure failure is left to a person: what was tried, what it cost, and why it ends.
 ESCALATION = "escalation"
 
