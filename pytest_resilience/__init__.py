@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pytest_resilience.browser.injector import BrowserFailureInjector, InjectedFailure
     from pytest_resilience.circuits import (
         CircuitBreaker,
         browser_circuit_breaker,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         ErrorType,
         Verdict,
     )
+    from pytest_resilience.core.injection import FailureType, Intensity
     from pytest_resilience.core.levels import ProgressiveRecoveryLevel
     from pytest_resilience.core.strategies import RecoveryStrategy, add_custom_strategy
     from pytest_resilience.exceptions import CircuitOpenError, ResilienceError
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from pytest_resilience.store.recommendations import get_strategy_recommendations
 
 _HOMES = {
+    "BrowserFailureInjector": "browser.injector",
     "CircuitBreaker": "circuits",
     "CircuitConfig": "core.circuit_config",
     "CircuitOpenError": "exceptions",
@@ -57,6 +60,9 @@ _HOMES = {
     "ErrorReport": "core.failures",
     "ErrorSeverity": "core.failures",
     "ErrorType": "core.failures",
+    "FailureType": "core.injection",
+    "InjectedFailure": "browser.injector",
+    "Intensity": "core.injection",
     "PastDiagnosis": "plugin.handle",
     "ProgressiveRecoveryLevel": "core.levels",
     "RecoveryPerformanceRecord": "core.events",
@@ -84,6 +90,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BrowserFailureInjector",
     "CircuitBreaker",
     "CircuitConfig",
     "CircuitOpenError",
@@ -93,6 +100,9 @@ __all__ = [
     "ErrorReport",
     "ErrorSeverity",
     "ErrorType",
+    "FailureType",
+    "InjectedFailure",
+    "Intensity",
     "PastDiagnosis",
     "ProgressiveRecoveryLevel",
     "RecoveryPerformanceRecord",

@@ -48,6 +48,10 @@ class Settings:
     db: Path | None = Path(".resilience/history.duckdb")
     report: Path = Path(".resilience/report.html")
     json: Path | None = None
+    inject_failure: tuple[str, ...] | None = None
+    inject_rate: float = 0.0
+    inject_seed: int = 0
+    inject_learn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,15 @@ def _urls(_option: Option, raw: Any) -> tuple[str, ...]:
     return urls
 
 
+def _specs(_option: Option, raw: Any) -> tuple[str, ...]:
+    # What each of them says is checked by who knows the failures there are.
+    given = [raw] if isinstance(raw, str) else raw
+    specs = tuple(s for text in given for word in re.split(r"[,\n]", text) if (s := word.strip()))
+    if not specs:
+        raise ValueError(raw)
+    return specs
+
+
 def _is_url(text: str) -> bool:
     parts = urlsplit(text)
     # A port that is none is told by the attempt to read it.
@@ -230,6 +243,8 @@ _PARSERS: dict[str, Callable[[Option, Any], Any]] = {
     "choice": _choice,
     "int": _int,
     "seconds": _number,
+    "share": _number,
+    "faults": _specs,
     "path": _path,
     "list": _urls,
 }

@@ -189,7 +189,8 @@ class RecoveryEngine:
         incident.recovered_at = self._clock.monotonic()
         seconds = incident.recovered_at - started
         self._spent_s += seconds
-        self.chooser.timed(error_type, strategy, seconds, outcome.timed_out)
+        if self._teaches(incident):
+            self.chooser.timed(error_type, strategy, seconds, outcome.timed_out)
         after = self._measured()
         incident.record = events.RecoveryPerformanceRecord(
             strategy_id=strategy.name,
@@ -213,6 +214,7 @@ class RecoveryEngine:
                 "timeout_s": limit_s,
                 "chosen": incident.choice.reason if incident.choice is not None else "",
                 "candidates": _candidates(incident.choice),
+                **self._injected(incident),
             },
         )
         # Whether the test went on belongs to both, and is not known yet.
@@ -267,7 +269,8 @@ class RecoveryEngine:
             affected=record.affected_tasks,
             recovered=record.recovered_tasks,
         )
-        self.chooser.learn(situation, record)
+        if self._teaches(incident):
+            self.chooser.learn(situation, record)
         (self._throttle.cured if survived else self._throttle.failed)()
         self._sink.emit(events.RECOVERY, record.to_dict())
         incident.report.retry_successful = survived
@@ -320,6 +323,14 @@ class RecoveryEngine:
         if not self._throttle.open:
             return Decision(False, self._throttle.reason)
         return None
+
+    def _teaches(self, incident: Incident) -> bool:
+        """Return whether anything is learned from the recovery of `incident`."""
+        return not incident.report.injected or self._settings.inject_learn
+
+    def _injected(self, incident: Incident) -> dict[str, Any]:
+        injected = incident.report.injected
+        return {"injected": injected, "learn": self._settings.inject_learn} if injected else {}
 
     def _measured(self) -> dict[str, float]:
         if self._meter is None:

@@ -6,7 +6,7 @@ implements none of them costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,6 +49,19 @@ def pytest_resilience_reset_environment(config: pytest.Config) -> None:
 
     For what is not ours to reset: containers, test data, a licence server. An exception
     makes the reset a failed one.
+    """
+
+
+@pytest.hookspec
+def pytest_resilience_faults(
+    config: pytest.Config,
+) -> Mapping[str, Callable[[pytest.Item], Callable[[], object] | None]] | None:
+    """Return faults of your own, by the type and intensity of failure that they are.
+
+    Such as ``{"database_error:moderate": stop_the_database}``. Each is called with the test it
+    is to strike, breaks something, and returns what undoes it, or None. It takes the place of
+    the built-in fault, if there is one. Called once per process that runs tests, and only if
+    failures are injected; also without ``--resilience``.
     """
 
 

@@ -23,7 +23,8 @@ class Option:
     Attributes:
         name: Field of `Settings`.
         flag: Command-line flag; its ini key and environment variable derive from `name`.
-        kind: ``flag``, ``choice``, ``int``, ``seconds``, ``path`` or ``list``.
+        kind: ``flag``, ``choice``, ``int``, ``seconds``, ``share``, ``path``, ``list`` or
+            ``faults``; the last may be given several times.
         default: Value when set nowhere.
         help: One sentence for ``pytest --help`` and the reference page.
         choices: Valid values of a ``choice``.
@@ -71,11 +72,15 @@ class Option:
             return "http or https URLs, separated by commas"
         if self.kind == "path":
             return "a path to a file, or none" if self.can_be_none else "a path to a file"
-        noun = "a whole number" if self.kind == "int" else "a number of seconds"
+        if self.kind == "faults":
+            return "TYPE[:INTENSITY][@POINT], several separated by commas"
+        noun = _NOUNS[self.kind]
         if self.maximum is None:
             return f"{noun}, {self.minimum:g} or more"
         return f"{noun} from {self.minimum:g} to {self.maximum:g}"
 
+
+_NOUNS = {"int": "a whole number", "seconds": "a number of seconds", "share": "a number"}
 
 OPTIONS: tuple[Option, ...] = (
     Option(
@@ -305,5 +310,39 @@ OPTIONS: tuple[Option, ...] = (
         None,
         "JSON summary; none is written when not set.",
         metavar="PATH",
+    ),
+    Option(
+        "inject_failure",
+        "--inject-failure",
+        "faults",
+        None,
+        "Break something on purpose in every test: a type of failure, how much it hurts, and "
+        "where it strikes. May be given several times; works without --resilience, too.",
+        metavar="TYPE[:INTENSITY][@POINT]",
+    ),
+    Option(
+        "inject_rate",
+        "--inject-rate",
+        "share",
+        0.0,
+        "Share of the tests in which something is broken, chosen by --inject-seed. With "
+        "--collect-only the plan is shown, and nothing is broken.",
+        maximum=1,
+        metavar="P",
+    ),
+    Option(
+        "inject_seed",
+        "--inject-seed",
+        "int",
+        0,
+        "Another seed chooses other tests and failures; the same one always the same.",
+        metavar="N",
+    ),
+    Option(
+        "inject_learn",
+        "--inject-learn",
+        "flag",
+        False,
+        "Learn from recoveries of injected failures as from those of true ones.",
     ),
 )

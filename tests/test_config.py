@@ -34,6 +34,11 @@ SAMPLES: dict[str, tuple[tuple[str, Any], tuple[str, Any]]] = {
     "flag": (("yes", True), ("off", False)),
     "int": (("2", 2), ("3", 3)),
     "seconds": (("2.5", 2.5), ("45", 45.0)),
+    "share": (("0.5", 0.5), ("1", 1.0)),
+    "faults": (
+        ("crash", ("crash",)),
+        (" hang:mild@before:3 ,crash\n timeout", ("hang:mild@before:3", "crash", "timeout")),
+    ),
     "path": (("out/one.file", Path("out/one.file")), ("two.file", Path("two.file"))),
     "list": (
         ("http://hub:4444", ("http://hub:4444",)),
@@ -52,6 +57,8 @@ BAD: dict[str, tuple[Any, ...]] = {
     "choice": ("", "sometimes", "0", True, []),
     "int": (*BAD_NUMBERS, "1.5", 1.5),
     "seconds": BAD_NUMBERS,
+    "share": BAD_NUMBERS,
+    "faults": ("", " , ", "\n", True, 3, [], [3]),
     "path": ("", "  ", "\t\n", True, 3),
     "list": (
         *("", " , ", "hub:4444", "ftp://hub", "http://", "http://a b", "http://hub:99999"),
@@ -107,6 +114,34 @@ PUBLISHED = (
         Path(".resilience/report.html"),
     ),
     ("json", "--resilience-json", "resilience_json", "PYTEST_RESILIENCE_JSON", None),
+    (
+        "inject_failure",
+        "--inject-failure",
+        "resilience_inject_failure",
+        "PYTEST_RESILIENCE_INJECT_FAILURE",
+        None,
+    ),
+    (
+        "inject_rate",
+        "--inject-rate",
+        "resilience_inject_rate",
+        "PYTEST_RESILIENCE_INJECT_RATE",
+        0.0,
+    ),
+    (
+        "inject_seed",
+        "--inject-seed",
+        "resilience_inject_seed",
+        "PYTEST_RESILIENCE_INJECT_SEED",
+        0,
+    ),
+    (
+        "inject_learn",
+        "--inject-learn",
+        "resilience_inject_learn",
+        "PYTEST_RESILIENCE_INJECT_LEARN",
+        False,
+    ),
 )
 
 each_option = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
@@ -267,7 +302,9 @@ class TestWords:
 
     @given(number=st.floats() | st.integers(-(10**6), 10**6).map(float))
     @pytest.mark.parametrize(
-        "option", [o for o in OPTIONS if o.kind in ("int", "seconds")], ids=lambda o: o.name
+        "option",
+        [o for o in OPTIONS if o.kind in ("int", "seconds", "share")],
+        ids=lambda o: o.name,
     )
     def test_a_number_is_taken_exactly_when_it_is_finite_and_within_its_limits(
         self, option: Option, number: float
@@ -308,7 +345,7 @@ class TestWords:
             assert repr(text) in answer.message
         else:
             nothing = [type(None)] if option.can_be_none else []
-            assert type(answer) in (bool, int, float, str, type(Path()), *nothing)
+            assert type(answer) in (bool, int, float, str, tuple, type(Path()), *nothing)
 
 
 class TestNegativeFlags:
@@ -354,7 +391,7 @@ def bad_values() -> list[Any]:
     rows = []
     for option in OPTIONS:
         values = list(BAD[option.kind])
-        if option.kind in ("int", "seconds"):
+        if option.kind in ("int", "seconds", "share"):
             values.append(str(option.minimum - 1))
             if option.maximum is not None:
                 values.append(str(option.maximum + 1))

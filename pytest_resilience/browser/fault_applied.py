@@ -94,6 +94,11 @@ class Applied:
         """True once all was undone that can be."""
         return self._undone
 
+    @property
+    def left(self) -> tuple[str, ...]:
+        """What could not be undone."""
+        return tuple(self._left)
+
     def evidence(self) -> dict[str, Any]:
         """Return plain values that prove that the fault struck, and how things are now."""
         found: dict[str, Any] = {"fault": self.name, **self._facts}

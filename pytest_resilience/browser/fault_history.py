@@ -6,6 +6,7 @@ ends, however it does; whatever was written in its place meanwhile is kept besid
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -33,9 +34,22 @@ print("locked", flush=True)
 sys.stdin.read()
 """
 _CORRUPT = """
-import os, sys
+import os, socket, sys, time
 path, true, meanwhile = sys.argv[1:4]
 garbage = bytes.fromhex(sys.argv[4])
+# One at a time, or one would keep the garbage of another for the true file. This address is
+# free again when this process has ended, however it does.
+turn = socket.socket(socket.AF_UNIX)
+for wait_s in [0.05] * 200 + [None]:
+    try:
+        turn.bind("\\0pytest-resilience " + sys.argv[5])
+        break
+    except OSError:
+        if wait_s is None:
+            sys.exit("somebody else does the same")
+        time.sleep(wait_s)
+if os.path.exists(true):
+    sys.exit(f"{true} is the history of another run that has this fault; let it end.")
 parts = [end for end in ("", ".wal") if os.path.exists(path + end)]
 for end in parts:
     os.rename(path + end, true + end)
@@ -70,7 +84,8 @@ def corrupt_history(applied: Applied) -> None:
         raise FaultError(f"{true} is the history of another run that has this fault; let it end.")
     path.parent.mkdir(parents=True, exist_ok=True)
     existed = path.exists()
-    _begin(applied, _CORRUPT, str(path), str(true), str(meanwhile), GARBAGE.hex())
+    address = hashlib.sha256(bytes(path)).hexdigest()
+    _begin(applied, _CORRUPT, str(path), str(true), str(meanwhile), GARBAGE.hex(), address)
     applied.prove(corrupted=str(path), existed=existed)
     applied.look(lambda: {"unreadable": path.exists() and path.read_bytes() == GARBAGE})
 

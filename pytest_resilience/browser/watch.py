@@ -28,6 +28,9 @@ _NEW_SESSION = "newSession"
 
 Method = Callable[..., Any]
 
+#: The registries that watch at the moment, for those who cannot be handed any.
+WATCHING: list[SessionRegistry] = []
+
 
 class Watch:
     """The wrappers of one registry."""
@@ -48,6 +51,7 @@ class Watch:
         if self._active:
             return
         self._active = True
+        WATCHING.append(self._registry)
         awaited: dict[str, Callable[[Any], None]] = {
             _DRIVER_MODULE: self._wrap_driver,
             _SERVICE_MODULE: self._wrap_service,
@@ -60,6 +64,8 @@ class Watch:
 
     def end(self) -> None:
         """Undo every wrapping; one that somebody has wrapped over in turn becomes inert."""
+        if self._registry in WATCHING:
+            WATCHING.remove(self._registry)
         self._active = False
         if self._finder is not None:
             self._finder.leave()

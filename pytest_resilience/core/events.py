@@ -27,6 +27,8 @@ CIRCUIT_TRANSITION = "circuit_transition"
 TUNING = "tuning"
 #: A test that did not pass has left a state.
 CHECKPOINT = "checkpoint"
+#: A failure was injected, or could not be.
+INJECTION = "injection"
 #: An infrastructure failure is left to a person: what was tried, what it cost, and why it ends.
 ESCALATION = "escalation"
 #: The number of browsers that may be used at once has changed, or was waited for; see

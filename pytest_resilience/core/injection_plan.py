@@ -134,6 +134,28 @@ class Injection:
                 "TYPE[:INTENSITY][@POINT], such as crash:severe@before:3."
             ) from None
 
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What it may mean, on one platform or another."""
+        return tuple(f for f in _alike(self.type, self.intensity) if self._fits(f))
+
+    def require(self, having: Collection[Need]) -> None:
+        """Check that what it needs is there, as far as that does not depend on the browser.
+
+        Args:
+            having: Needs that are met, or cannot be known to be.
+
+        Raises:
+            ConfigurationError: It is not; the message names what is possible.
+        """
+        met = {Need.NOTHING, *having}
+        if self.simulated or any(fault.need in met for fault in self.faults):
+            return
+        raise ConfigurationError(
+            f"{self} needs {self.faults[0].need.value}; possible without: "
+            f"{spelled(fault for fault in CATALOGUE if fault.need in met)}."
+        )
+
     def fault(self, platform: Platform, having: Collection[Need] | None = None) -> Fault:
         """Return what is to be done in a session on `platform`.
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.core.circuit import CircuitBreaker, Permit
 from pytest_resilience.core.circuit_record import CircuitState, Outcome
-from pytest_resilience.core.failures import ExceptionFact
-from pytest_resilience.core.recording import kinds_of, weigh
+from pytest_resilience.core.failures import ErrorReport, ExceptionFact
+from pytest_resilience.core.recording import Weight, kinds_of, weigh
 from pytest_resilience.core.registry import CircuitRegistry
 from pytest_resilience.engine import Incident
 from pytest_resilience.exceptions import CircuitOpenError
@@ -153,6 +153,12 @@ class Circuits:
             self._pending.append(_Pending(incident, breakers, bool(scene.broken) or starting))
         self.weigh()
 
+    def of_session(self, session: DriverSession) -> Breakers:
+        """Return the circuits of `session`; none if there are to be none."""
+        if not self._enabled:
+            return ()
+        return self._named(session.browser, session.endpoint, remote=session.remote)
+
     def start_level(self, scene: Scene) -> int:
         """Return the level of recovery to start at for what failed in `scene`."""
         if self.calm:
@@ -242,6 +248,8 @@ class Circuits:
             broken=pending.broken,
             repeated=self._last_type.get(breaker) == report.error_type.label,
         )
+        if report.injected and weight.outcome is Outcome.FAILURE:
+            weight = _weight_injected(report, breaker, weight)
         if report.error_type.infrastructure:
             self._last_type[breaker] = report.error_type.label
         if weight.outcome is Outcome.FAILURE:
@@ -294,6 +302,20 @@ class Circuits:
         self.calm = not self._always_ask and all(
             breaker.get_state() is CircuitState.CLOSED for breaker in circuits
         )
+
+
+def _weight_injected(report: ErrorReport, breaker: CircuitBreaker, weight: Weight) -> Weight:
+    """Return how an injected failure counts, that would count as `weight` if it were a true one."""
+    from pytest_resilience.core.injection_gate import records
+    from pytest_resilience.core.injection_plan import Injection
+
+    told = [
+        records(i.type, i.intensity, circuit_state=breaker.get_state())
+        for i in map(Injection.parse, report.injected.split(", "))
+    ]
+    if any(counts for counts, _reason in told):
+        return weight
+    return Weight(Outcome.IGNORED, f"injected: {told[0][1]}")
 
 
 def called(breaker: CircuitBreaker) -> str:

@@ -268,6 +268,18 @@ class RunningHalf:
         self._worker = worker
         registry.watch()
 
+    def injection_parts(self) -> dict[str, Any]:
+        """Return what an injector of failures needs to know of this process."""
+        return {
+            "registry": self._registry,
+            "circuits": self._gate.circuits,
+            "desk": self._desk,
+            "emit": self._sink.emit,
+            "warn": self._faults.warn,
+            "worker": self._worker,
+            "history": self._settings.db,
+        }
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Decide everything that can be decided once per item, and register the loop."""

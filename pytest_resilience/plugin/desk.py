@@ -143,6 +143,8 @@ class FailureDesk:
         self._circuits = circuits
         self._guard = guard
         self._worker = worker
+        #: Returns what was injected into the present attempt of an item, "" if nothing was.
+        self.injected: Callable[[Any], str] = _nothing
         #: Returns where the stream of WebDriver commands stands now.
         self.mark = environment.mark
         self._failed_setups: dict[FixtureDef, tuple[int, int]] = {}
@@ -304,6 +306,7 @@ class FailureDesk:
             attempt=case.number,
             fixture=fixturedef.argname if fixturedef is not None else "",
             worker=self._worker,
+            injected=self.injected(case.item),
             **scene.place,
         )
 
@@ -336,3 +339,8 @@ class FailureDesk:
     def _infrastructure(case: Case) -> bool:
         incidents = case.history.incidents
         return bool(incidents) and incidents[-1].report.error_type.infrastructure
+
+
+def _nothing(_item: object) -> str:
+    """Where nothing is injected, nothing was."""
+    return ""

@@ -12,12 +12,6 @@ from pytest_resilience.core.injection_plan import Injection
 from pytest_resilience.core.injection_points import nearest
 from pytest_resilience.exceptions import ConfigurationError, MarkerError
 
-REGISTRATION = (
-    "inject_failure(type, intensity='moderate', at='call', times=1, probability=1.0, "
-    "after_commands=None, command=None, simulated=False): break something on purpose while this "
-    "test runs; see the option --inject-failure."
-)
-
 
 def injections(item: pytest.Item) -> tuple[Injection, ...]:
     """Return what the markers of `item` ask for, the nearest first.

@@ -18,6 +18,7 @@ from pytest_resilience.options import OPTIONS, Option
 from pytest_resilience.plugin import markers
 
 if TYPE_CHECKING:
+    from pytest_resilience.browser.injector import BrowserFailureInjector
     from pytest_resilience.core.circuit import CircuitBreaker
     from pytest_resilience.plugin.handle import Resilience
 
@@ -51,6 +52,7 @@ def _add_option(group: Any, option: Option) -> None:
     dest = f"resilience_{option.name}"
     help_text = option.help
     if option.kind != "flag":
+        several = {"action": "append"} if option.kind == "faults" else {}
         if option.default is not None:
             help_text += f" Default: {option.default}."
         group.addoption(
@@ -59,6 +61,7 @@ def _add_option(group: Any, option: Option) -> None:
             default=None,
             metavar=option.metavar or "{" + ",".join(option.choices) + "}",
             help=help_text.replace("%", "%%"),
+            **several,
         )
     else:
         group.addoption(
@@ -88,10 +91,36 @@ def pytest_configure(config: pytest.Config) -> None:
     settings = config.stash[SETTINGS] = _settings(config)
     if (settings.resume or settings.resume_changed) and not settings.enabled:
         raise pytest.UsageError("--resilience-resume needs --resilience")
+    if settings.inject_failure or settings.inject_rate:
+        from pytest_resilience.plugin import injection
+        from pytest_resilience.plugin.injection_told import register_told
+
+        injection.check(settings)
+        register_told(config.pluginmanager)
     if settings.enabled and not any(config.getoption(name, False) for name in _NO_TESTS_RUN):
         from pytest_resilience.plugin.composition import switch_on
 
         switch_on(config, settings)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Get ready to inject failures, if anybody asks for any; the only look at tests there is."""
+    config = session.config
+    settings = config.stash[SETTINGS]
+    asked = settings.inject_failure or settings.inject_rate or any(map(_asks, session.items))
+    others = [name for name in _NO_TESTS_RUN if name != "collectonly"]
+    if asked and not any(config.getoption(name, False) for name in others):
+        from pytest_resilience.plugin import injection
+
+        injection.begin(session, settings)
+
+
+def _asks(item: pytest.Item) -> bool:
+    """Return whether a test has a marker or a fixture that injects failures."""
+    return "inject_failure" in item.keywords or "failure_injector" in getattr(
+        item, "fixturenames", ()
+    )
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -131,3 +160,14 @@ def circuit_breaker(request: pytest.FixtureRequest) -> CircuitBreaker:
     types = (m.kwargs.get("test_type") for m in request.node.iter_markers("resilience"))
     name = next((name for name in types if name), request.node.nodeid.partition("::")[0])
     return CIRCUITS.get("test_type", name)
+
+
+@pytest.fixture
+def failure_injector(request: pytest.FixtureRequest) -> BrowserFailureInjector:
+    """Breaks the browser of this test: ``failure_injector.inject_failure("crash", "severe")``.
+
+    Whatever was injected is undone when the attempt has ended.
+    """
+    from pytest_resilience.plugin import injection
+
+    return injection.injector_of(request, request.config.stash[SETTINGS])

@@ -15,11 +15,17 @@ import pytest
 from pytest_resilience.config import ItemPolicy, Settings, check, nearest
 from pytest_resilience.exceptions import ConfigurationError, MarkerError
 
+INJECT_FAILURE = (
+    "inject_failure(type, intensity='moderate', at='call', times=1, probability=1.0, "
+    "after_commands=None, command=None, simulated=False): break something on purpose while this "
+    "test runs; see the option --inject-failure."
+)
 REGISTRATIONS = (
     "resilience(retry=..., max_attempts=..., max_level=..., strategies=[...], test_type=...): how "
     "failures of this test are retried; see the options of the same names. strategies: the only "
     "recoveries it allows. test_type: the circuit it shares with others of its type.",
     "no_resilience: never retry this test; its failures are still diagnosed.",
+    INJECT_FAILURE,
 )
 
 _ARGUMENTS = ("retry", "max_attempts", "max_level", "strategies", "test_type")

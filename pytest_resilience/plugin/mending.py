@@ -7,7 +7,7 @@ passed; nothing here raises, and a test that loses no command costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.core import events
 from pytest_resilience.core.events import Attempt, RecoveryPerformanceRecord
@@ -35,6 +35,9 @@ class CommandRetries:
         self, sink: EventSink, clock: Clock, *, guard: Callable[[Exception], None], worker: str
     ) -> None:
         self.case: Case | None = None
+        #: Returns what was injected into the present attempt of an item, "" if nothing was, and
+        #: whether anything is to be learned from that.
+        self.injected: Callable[[Any], tuple[str, bool]] = _nothing
         self._sink = sink
         self._clock = clock
         self._guard = guard
@@ -54,6 +57,7 @@ class CommandRetries:
 
     def _record(self, resent: Resent) -> None:
         case = self.case
+        injected, learn = self.injected(case.item) if case is not None else ("", True)
         record = RecoveryPerformanceRecord(
             strategy_id=COMMAND_RETRY,
             strategy_name="Command retry",
@@ -69,6 +73,7 @@ class CommandRetries:
                 "attempt": case.number if case is not None else 0,
                 "recovery_level": int(ProgressiveRecoveryLevel.BASIC),
                 "detail": _told(resent),
+                **({"injected": injected, "learn": learn} if injected else {}),
             },
         )
         self._sink.emit(events.RECOVERY, record.to_dict())
@@ -88,7 +93,12 @@ class CommandRetries:
             recovery_s=resent.seconds,
             reason=_told(resent),
             browser=resent.session.browser,
+            injected=self.injected(self.case.item)[0] if self.case is not None else "",
         )
+
+
+def _nothing(_item: object) -> tuple[str, bool]:
+    return "", True
 
 
 def _told(resent: Resent) -> str:

@@ -28,6 +28,8 @@ RECOVERED = "resilience_recovered"
 #: Attribute of the call report of an item that failed because one of its subtests did.
 PART_FAILED = "resilience_part_failed"
 
+#: Attribute of the reports of an attempt into which something was injected: what.
+INJECTED = "resilience_injected"
 #: Attribute of the reports of an item that never ran because a circuit stayed open.
 BLOCKED = "resilience_blocked"
 
@@ -200,6 +202,7 @@ class Recorder:
         if data is None:
             # Another plugin re-runs this item; all we know is what its report says.
             attempt = Attempt(phase=report.when or "call", duration_s=report.duration)
+            attempt.injected = getattr(report, INJECTED, "")
             attempt.started_us = _started_us(report)
             attempt.traceback = failure_text(report)
         else:
@@ -240,8 +243,12 @@ class Recorder:
 
         Does what `settled` does, in fewer calls, and records what is not default alone.
         """
-        self.passes += 1
         setup, call, teardown = reports
+        # Asked without a call: this is done for every test of every suite.
+        if INJECTED in teardown.__dict__:
+            self.settled(nodeid, reports, (), worker)
+            return
+        self.passes += 1
         started_us, seconds = int(setup.start * 1e6), teardown.stop - setup.start
         busy_s = setup.duration + call.duration + teardown.duration
         if self._emit_many is not None:
@@ -315,12 +322,22 @@ def _last_attempt(reports: Sequence[pytest.TestReport], number: int, worker: str
     else:
         attempt = Attempt.from_dict(data)
     attempt.number, attempt.worker, attempt.duration_s = number, worker, duration
+    attempt.injected = attempt.injected or _injected(reports)
     attempt.outcome = outcome
     if failed is not None or data is None:
         attempt.phase = phase
     if reports:
         attempt.started_us = int(getattr(reports[0], "start", 0.0) * 1_000_000)
     return attempt
+
+
+def _injected(reports: Sequence[pytest.TestReport]) -> str:
+    """Return what was injected; the last report knows all of it."""
+    for report in reversed(reports):
+        told: str = getattr(report, INJECTED, "")
+        if told:
+            return told
+    return ""
 
 
 def _verdict(

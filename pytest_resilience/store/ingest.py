@@ -17,7 +17,6 @@ from pytest_resilience.core import events
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-INJECTION = "injection"
 
 #: Where records of a kind go, one row each. Sessions are folded into one row, see below.
 TABLES = {
@@ -26,7 +25,7 @@ TABLES = {
     events.ERROR: "errors",
     events.RECOVERY: "recovery_performance",
     events.CIRCUIT_TRANSITION: "circuit_transitions",
-    INJECTION: "injections",
+    events.INJECTION: "injections",
     events.CHECKPOINT: "checkpoints",
 }
 _SESSION_KINDS = (events.SESSION_STARTED, events.SESSION_FINISHED)

@@ -11,7 +11,8 @@ from pytest_resilience.core.injection import FailureType, Intensity
 from pytest_resilience.core.injection_plan import ARGUMENTS, Injection
 from pytest_resilience.core.injection_points import Point
 from pytest_resilience.exceptions import MarkerError
-from pytest_resilience.plugin.injection_markers import REGISTRATION, injections
+from pytest_resilience.plugin.injection_markers import injections
+from pytest_resilience.plugin.markers import INJECT_FAILURE
 
 
 def mark(*args: Any, **kwargs: Any) -> SimpleNamespace:
@@ -80,7 +81,7 @@ def test_what_has_no_fixtures_has_none_to_strike() -> None:
 
 
 def test_pytest_shows_the_arguments_there_are() -> None:
-    signature = REGISTRATION.partition(":")[0]
+    signature = INJECT_FAILURE.partition(":")[0]
     names = [part.partition("=")[0].strip() for part in signature[15:-1].split(",")]
     assert signature.startswith("inject_failure(")
     assert names == list(ARGUMENTS)

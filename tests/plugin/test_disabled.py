@@ -86,7 +86,7 @@ def test_the_output_is_that_of_pytest_without_the_plugin(
 def test_it_listens_to_nothing_but_the_start_and_loads_nothing_heavy(run_inner: RunInner) -> None:
     run = run_inner(SUITE, resilience=False)
     assert run.log("found.txt") == [
-        "pytest_addhooks pytest_addoption pytest_configure",
+        "pytest_addhooks pytest_addoption pytest_collection_finish pytest_configure",
         "",
     ], run.output
     assert not (run.folder / ".resilience").exists()
