@@ -23,6 +23,8 @@ UNASKED = "unasked"
 #   where a session was wanted and it is known which, FREE (a slot) or MISFIT (no node for it)
 # NODE (of a grid, the one that holds the session): DEAD (down), SILENT, REFUSED
 # HOST: SHORT (detail says of what)
+# TEARDOWN (of an attempt that is run again, and of fixtures replaced after it; nobody is asked):
+#   ERROR, ASSERTED (what a test says of its product)
 # LATCH: label of the error type the session failed with first, or CLOSED (by the test itself)
 BROWSER_PROCESS = "browser_process"
 RENDERER_PROCESS = "renderer_process"
@@ -37,6 +39,7 @@ GRID = "grid"
 NODE = "node"
 HOST = "host"
 LATCH = "latch"
+TEARDOWN = "teardown"
 
 # Answers about a process.
 ALIVE = "alive"
@@ -65,6 +68,9 @@ EMPTY = "empty"
 FREE = "free"
 MISFIT = "misfit"
 SHORT = "short"
+
+#: Something was not as the test demands.
+ASSERTED = "asserted"
 
 #: The test ended the session itself: it called `quit` or closed the last window.
 CLOSED = "closed"

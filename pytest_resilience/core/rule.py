@@ -70,7 +70,6 @@ _WAIT = ("support/wait.py:until", "support/wait.py:until_not")
 _NEW_SESSION_COMMANDS = frozenset(
     {"newsession", "createsession", "launch", "launchpersistentcontext"}
 )
-_LEAVING = frozenset({"quit", "close"})
 _NEW_SESSION_TYPES = (
     "SessionNotCreatedException",
     "SessionNotCreatedError",
@@ -123,7 +122,7 @@ class Case:
     def of(cls, failure: Failure, chain: Iterable[ExceptionFact], evidence: Evidence) -> Case:
         """Prepare the part `chain` of `failure`; copes with values of wrong types."""
         command = normal_command(failure.command)
-        statements = _statements(tuple(chain)[:_CHAIN_LIMIT], leaving=command in _LEAVING)
+        statements = _statements(tuple(chain)[:_CHAIN_LIMIT])
         return cls(
             statements=statements,
             names=frozenset().union(*(statement.names for statement in statements)),
@@ -282,31 +281,31 @@ def signature_text(message: Any) -> str:
     return text[: appendix.start()] if appendix else text
 
 
-def _statements(facts: tuple[ExceptionFact, ...], *, leaving: bool) -> tuple[Statement, ...]:
+def _statements(facts: tuple[ExceptionFact, ...]) -> tuple[Statement, ...]:
     names = [_names(fact) for fact in facts]
     asserted = [not seen.isdisjoint(ASSERTIONS) for seen in names]
-    # What goes wrong in leaving the browser after a failed assertion explains nothing.
-    start = asserted.index(True) if leaving and True in asserted else 0
-    shadows = _shadows(facts, asserted)
-    return tuple(map(_statement, facts, names, shadows))[start:]
+    # What went wrong after an assertion had failed, while a screenshot was made or a browser was
+    # left, explains nothing: the test had failed already.
+    start = asserted.index(True) if True in asserted else 0
+    facts, names = facts[start:], names[start:]
+    return tuple(map(_statement, facts, names, _shadows(facts, asserted[start:])))
 
 
 def _shadows(facts: tuple[ExceptionFact, ...], asserted: list[bool]) -> list[bool]:
     """Tell of each fact whether an assertion overshadows it.
 
     Below an assertion stands what it was raised from (its cause, which counts) or what
-    was being handled then (its context, which hardly does). Above one stands what went
-    wrong later, while the assertion was being handled.
+    was being handled then (its context, which hardly does).
     """
     shadows, link = [], ""
-    for position, fact in enumerate(facts):
-        if asserted[position]:
+    for fact, is_assertion in zip(facts, asserted, strict=True):
+        if is_assertion:
             shadows.append(False)
             link = "assertion"
             continue
         if link == "assertion":
             link = str(fact.relation)
-        shadows.append(link not in ("", "cause") or (link == "" and any(asserted[position:])))
+        shadows.append(link not in ("", "cause"))
     return shadows
 
 

@@ -24,6 +24,7 @@ from _pytest.runner import check_interactive_exception, show_test_item
 from pytest_resilience.config import ItemPolicy
 from pytest_resilience.core.applicability import LEAVING
 from pytest_resilience.core.deferral import DEFER
+from pytest_resilience.core.events import Attempt
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel
 from pytest_resilience.core.policy import Decision
 from pytest_resilience.engine import Incident
@@ -34,11 +35,14 @@ from pytest_resilience.plugin.final_reports import name_attempt, simply_passed
 from pytest_resilience.plugin.fixtures import (
     FixtureKeeper,
     clear_unfinished,
+    drop_instance,
+    forget_failed_subtests,
     shared_node,
     tear_down_to,
 )
 from pytest_resilience.plugin.gate import Admission, Gate
 from pytest_resilience.plugin.subtests import Part, SubtestWatch
+from pytest_resilience.plugin.teardowns import note_teardown
 from pytest_resilience.plugin.timeouts import TestTimeouts
 
 # An argument that older versions of pytest do not have.
@@ -115,7 +119,7 @@ class AttemptLoop:
             item.execution_count = case.number
             # Each attempt shows its own output, and its own properties alone.
             del item._report_sections[sections:], item.user_properties[properties:]
-            _drop_instance(item)
+            drop_instance(item)
             if item in self._deferred:
                 ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
                 return True
@@ -154,9 +158,13 @@ class AttemptLoop:
                     show_test_item(item, **_SHOWING)
                 if self._subtests is not None:
                     self._subtests.case = case
-                call, last = self._phase(
-                    case, "call", partial(ihook.pytest_runtest_call, item=item)
-                )
+                run = partial(ihook.pytest_runtest_call, item=item)
+                try:
+                    call, last = self._phase(case, "call", run)
+                except self._reraise:
+                    # What ran when the run was ended is there for people to see.
+                    ihook.pytest_runtest_logreport(report=setup)
+                    raise
             lost, failed = self._subtests.end() if self._subtests is not None else (None, None)
             if failed is not None:
                 self._fail_for(failed, case, last)
@@ -302,6 +310,27 @@ class AttemptLoop:
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
         attempt.traceback = text or attempt.traceback
         self._timeouts.cancel(case.item)
+        try:
+            duration_s = self._clear_away(case, incident, report, attempt)
+        except BaseException:
+            # The user has ended the run: nothing follows, so this failure is the last word.
+            self._conclude(case, report, setup, attempt)
+            raise
+        clear_unfinished(case.item)
+        forget_failed_subtests(case.item)
+        report.duration = sum({id(r): r.duration for r in (setup, report)}.values()) + duration_s
+        attempt.duration_s, attempt.started_us = report.duration, int(setup.start * 1_000_000)
+        case.last = copy.copy(report) if case.item in self._deferred else None
+        report.outcome = "rerun"  # type: ignore[assignment]
+        report.rerun = case.number - 1  # type: ignore[attr-defined]
+        setattr(report, observe.ATTEMPT, attempt.to_dict())
+        case.superseded.append(self._recorder.superseded(report, case.number, self._worker))
+        case.ihook.pytest_runtest_logreport(report=report)
+
+    def _clear_away(
+        self, case: Case, incident: Incident, report: Report, attempt: Attempt
+    ) -> float:
+        """Tear down what the attempt leaves, and recover; return the seconds of the teardown."""
         later = case.item in self._deferred
         leaves = later or (incident.strategy is not None and incident.strategy.name in LEAVING)
         following = case.nextitem if leaves else shared_node(case.item)
@@ -309,22 +338,23 @@ class AttemptLoop:
         call, down = self._phase(case, "teardown", run, judged=False)
         if call.excinfo is not None:
             report.sections.append(("Teardown of this attempt", observe.failure_text(down)))
+            note_teardown(attempt, "of this attempt", call.excinfo.value)
         if later:
             attempt.strategy, attempt.level = DEFER, int(ProgressiveRecoveryLevel.CRITICAL)
             attempt.reason = "a circuit that it needs is open: it runs behind the others"
             self._desk.leave(case)
         else:
             self._desk.recover(case, incident, attempt)
-        clear_unfinished(case.item)
-        _forget_failed_subtests(case.item)
-        report.duration = sum({id(r): r.duration for r in (setup, report, down)}.values())
-        attempt.duration_s, attempt.started_us = report.duration, int(setup.start * 1_000_000)
-        case.last = copy.copy(report) if case.item in self._deferred else None
-        report.outcome = "rerun"  # type: ignore[assignment]
-        report.rerun = case.number - 1  # type: ignore[attr-defined]
+        return float(down.duration)
+
+    def _conclude(self, case: Case, report: Report, setup: Report, attempt: Attempt) -> None:
+        """Publish an attempt that was to be superseded as the last one."""
+        attempt.reason = "the run was ended before it could be run again"
         setattr(report, observe.ATTEMPT, attempt.to_dict())
-        case.supersede(self._recorder.superseded(report, case.number, self._worker))
-        case.ihook.pytest_runtest_logreport(report=report)
+        reports = (setup,) if report is setup else (setup, report)
+        for published in reports:
+            case.ihook.pytest_runtest_logreport(report=published)
+        self._recorder.settled(case.item.nodeid, reports, case.superseded, self._worker)
 
     def _give_up(
         self, case: Case, reason: str = "deferred, and the session ended before it could run again"
@@ -359,21 +389,3 @@ class AttemptLoop:
                 self._desk.recover(case, incident, attempt)
             report.outcome, report.longrepr = "passed", None
         setattr(report, observe.ATTEMPT, attempt.to_dict())
-
-
-def _forget_failed_subtests(item: Any) -> None:
-    # Otherwise pytest fails the item for the subtests of a superseded attempt.
-    try:
-        from _pytest.subtests import failed_subtests_key
-    except ImportError:
-        return
-    failed = item.config.stash.get(failed_subtests_key, {})
-    for key in (getattr(item, "id", None), item.nodeid):
-        failed.pop(key, None)
-
-
-def _drop_instance(item: Any) -> None:
-    """Let the next attempt get an instance of the test class of its own."""
-    if isinstance(item, pytest.Function) and item.cls is not None:
-        vars(item).pop("_instance", None)
-        item._obj = None

@@ -25,6 +25,7 @@ from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, request
 from pytest_resilience.plugin.handle import PREVIOUS
 from pytest_resilience.plugin.knobs import CASE
 from pytest_resilience.plugin.mending import CommandRetries
+from pytest_resilience.plugin.teardowns import note_teardown
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.first import Asked
@@ -221,7 +222,10 @@ class FailureDesk:
     def recover(self, case: Case, incident: Incident, attempt: Attempt) -> None:
         """Run the recovery of `incident` and write down on `attempt` what was done."""
         try:
+            self._environment.take_noise()
             self._engine.recover(incident, self._environment)
+            for fixture, error in self._environment.take_noise():
+                note_teardown(attempt, f"of fixture {fixture}", error)
             self._environment.drop_failed_fixtures(case.item)
             if incident.strategy is not None and incident.record is not None:
                 attempt.strategy = incident.strategy.name

@@ -118,6 +118,26 @@ def clear_unfinished(item: Any) -> None:
                 fixturedef._finalizers.clear()
 
 
+def forget_failed_subtests(item: Any) -> None:
+    """Let pytest not fail `item` for the subtests of a superseded attempt."""
+    try:
+        from _pytest.subtests import failed_subtests_key
+    except ImportError:
+        return
+    failed = item.config.stash.get(failed_subtests_key, {})
+    for key in (getattr(item, "id", None), item.nodeid):
+        failed.pop(key, None)
+
+
+def drop_instance(item: Any) -> None:
+    """Let the next attempt get an instance of the test class of its own."""
+    if isinstance(item, pytest.Function) and item.cls is not None:
+        vars(item).pop("_instance", None)
+        item._obj = None
+    # What a unittest case has raised and pytest has not asked for would fail the next attempt.
+    vars(item).pop("_excinfo", None)
+
+
 def requests(item: Any, fixturedef: FixtureDef) -> bool:
     """Return whether `item` is known to request `fixturedef`, not just another of its name.
 

@@ -39,8 +39,8 @@ class Repairs:
         self._keeper = keeper
         self._scene = scene
         self._reset = reset
-        #: What teardowns of replaced fixtures raised; noise, shown in the report.
-        self.noise: list[str] = []
+        #: What teardowns of replaced fixtures raised, with the names of these fixtures.
+        self.noise: list[tuple[str, BaseException]] = []
 
     # Sessions
 
@@ -78,7 +78,7 @@ class Repairs:
             if not windows.replace_dead_tab(session):
                 hopeless.append(session)
             elif owner is not None and self._keeper.setups(owner.fixturedef) == owner.setup:
-                self._take_note(self._keeper.finish_dependants(owner.fixturedef))
+                self._take_note(owner.fixturedef, self._keeper.finish_dependants(owner.fixturedef))
         return self._replace(hopeless)
 
     def reset(self) -> bool:
@@ -244,7 +244,12 @@ class Repairs:
     # Fixtures
 
     def _finish(self, fixturedef: FixtureDef) -> None:
-        self._take_note(self._keeper.finish(fixturedef))
+        self._take_note(fixturedef, self._keeper.finish(fixturedef))
 
-    def _take_note(self, errors: Iterable[BaseException]) -> None:
-        self.noise += [f"{type(error).__name__}: {error}" for error in errors]
+    def _take_note(self, fixturedef: FixtureDef, errors: Iterable[BaseException]) -> None:
+        self.noise += [(fixturedef.argname, error) for error in errors]
+
+    def take_noise(self) -> list[tuple[str, BaseException]]:
+        """Return what teardowns of replaced fixtures raised since this was last asked."""
+        noise, self.noise = self.noise, []
+        return noise

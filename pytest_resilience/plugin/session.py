@@ -43,6 +43,11 @@ _SUBTEST_RERUN_STATUS = ("", "", "")
 _TROUBLED = frozenset(
     v.value for v in (Verdict.RECOVERED, Verdict.FAILED, Verdict.UNRECOVERED, Verdict.BLOCKED)
 )
+#: Verdicts that leave a session green.
+_FINE = frozenset(
+    v.value
+    for v in (Verdict.PASSED, Verdict.RECOVERED, Verdict.SKIPPED, Verdict.XFAILED, Verdict.XPASSED)
+)
 _RERUN_STATUS = ("rerun", "R", ("RERUN", {"yellow": True}))
 #: It never ran.
 _BLOCKED_STATUS = ("blocked", "B", ("BLOCKED", {"red": True}))
@@ -82,6 +87,7 @@ class SessionReport:
         self._sink = sink
         self._faults = faults
         self._results: list[TestResult] = []
+        self._uncollected: list[str] = []
         self._started_us = time.time_ns() // 1_000
         self._summary: Summary | None = None
         self._merger: Merger | None = None
@@ -148,6 +154,11 @@ class SessionReport:
             f"max-attempts={s.max_attempts}, max-level={s.max_level}"
         )
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Take note of what could not be collected: nobody knows which tests are in it."""
+        if report.failed:
+            self._uncollected.append(report.nodeid or "the whole session")
+
     def pytest_sessionstart(self) -> None:
         """Record that the session began."""
         self._sink.emit(events.SESSION_STARTED, self._facts())
@@ -185,9 +196,11 @@ class SessionReport:
             terminalreporter.write_line(text, **markup)
 
     def _finish(self, session: pytest.Session) -> None:
-        verdicts = {result.verdict for result in self._results}
-        if self._settings.strict and Verdict.RECOVERED.value in verdicts and not session.exitstatus:
+        strict = self._settings.strict and any(map(was_recovered, self._results))
+        if strict and not session.exitstatus:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self._uncollected:
+            self._faults.notes["not collected"] = ", ".join(self._uncollected)
         self._summary = summary = self._summarise(int(session.exitstatus))
         self._sink.emit(
             events.SESSION_FINISHED,
@@ -317,6 +330,15 @@ class SessionReport:
             return str(path.relative_to(self._config.invocation_params.dir))
         except ValueError:
             return str(path)
+
+
+def was_recovered(result: TestResult) -> bool:
+    """Return whether an infrastructure failure of `result` was recovered from.
+
+    An expected failure, too, may have needed more than one attempt to come about.
+    """
+    lost = any(attempt.infrastructure for attempt in result.attempts)
+    return lost and result.verdict in _FINE
 
 
 def recoveries(result: TestResult) -> list[RecoveryPerformanceRecord]:

@@ -7,6 +7,7 @@ pytest's own summary already said.
 from __future__ import annotations
 
 from pytest_resilience.core.events import Attempt, TestResult
+from pytest_resilience.core.evidence import ASSERTED, TEARDOWN
 from pytest_resilience.report.advice import advice
 from pytest_resilience.report.circuits import BlockedGroup, blocked_groups, circuits
 from pytest_resilience.report.concurrency import concurrency_line
@@ -38,6 +39,7 @@ def summary_lines(summary: Summary, *, verbosity: int = 0, color: bool = True) -
     else:
         lines = [
             _counts(summary),
+            *_missing(summary),
             *_kept(summary),
             *_recovered(summary, verbosity),
             *_unrecovered(summary),
@@ -69,6 +71,16 @@ def _kept(summary: Summary) -> list[Line]:
     return [(f"kept: {plural(kept, 'verdict')} of the run that was resumed; {new:,} are new", {})]
 
 
+def _missing(summary: Summary) -> list[Line]:
+    """Say which tests have no verdict, because they did not run or could not be found."""
+    facts = summary.session.facts
+    return [
+        (f"{what}: {headline(str(facts[what]), 200)}", {"red": what == "not collected"})
+        for what in ("not collected", "not run")
+        if what in facts
+    ]
+
+
 def _tone(summary: Summary) -> dict[str, bool]:
     counts = summary.counts
     if counts["failed"] or counts["unrecovered"] or counts["blocked"]:
@@ -82,10 +94,23 @@ def _tone(summary: Summary) -> dict[str, bool]:
 def _recovered(summary: Summary, verbosity: int) -> list[Line]:
     tests = summary.recovered
     shown = tests if verbosity > 0 else tests[:SHOWN]
-    lines: list[Line] = [(_recovered_line(test), {"yellow": True}) for test in shown]
+    lines: list[Line] = []
+    for test in shown:
+        lines += [(_recovered_line(test), {"yellow": True}), *_asserted(test)]
     if len(shown) < len(tests):
         lines.append((f"... and {len(tests) - len(shown)} more recovered (-v names all)", {}))
     return lines
+
+
+def _asserted(test: TestResult) -> list[Line]:
+    """Say what the teardown of an attempt demanded in vain, which then was run again."""
+    told = [
+        probe.get("detail", "")
+        for attempt in test.attempts
+        for probe in attempt.evidence
+        if (probe.get("probe"), probe.get("answer")) == (TEARDOWN, ASSERTED)
+    ]
+    return [(f"  a teardown failed {headline(str(text), 200)}", {"yellow": True}) for text in told]
 
 
 def _recovered_line(test: TestResult) -> str:

@@ -207,13 +207,25 @@ def test_assertion_is_not_excused_by_a_quit_that_failed() -> None:
     assert diagnose(*chain, command="quit").error_type is ErrorType.PRODUCT
 
 
-def test_crash_outweighs_an_assertion_handled_before() -> None:
-    """A loop that polls with assertions ends when the browser does."""
+@pytest.mark.parametrize("command", ["refresh", "screenshot", "deleteAllCookies", ""])
+@pytest.mark.parametrize("relation", ["context", "cause"])
+def test_crash_after_a_failed_assertion_excuses_nothing(command: str, relation: str) -> None:
+    """Whatever was done then, to look or to leave: the test had failed already."""
     chain = (
         fact("InvalidSessionIdException", DISCONNECTED),
-        fact("AssertionError", "not yet", "context"),
+        fact("AssertionError", "wrong title", relation),
     )
-    assert diagnose(*chain, command="refresh").error_type is ErrorType.BROWSER
+    assert diagnose(*chain, command=command).error_type is ErrorType.PRODUCT
+
+
+def test_crash_before_a_failed_assertion_still_counts() -> None:
+    """Also where leaving the browser fails after both."""
+    chain = (
+        fact("WebDriverException", "unknown error"),
+        fact("AssertionError", "no page", "context"),
+        fact("InvalidSessionIdException", DISCONNECTED, "cause"),
+    )
+    assert diagnose(*chain, command="quit").error_type is ErrorType.BROWSER
 
 
 def group(*members: ExceptionFact) -> tuple[ExceptionFact, ...]:
