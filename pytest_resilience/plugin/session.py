@@ -271,7 +271,7 @@ class SessionReport:
         merger.begin()
         if self._spool.error:
             self._faults.warn(
-                f"{self._spool.lost} records did not reach the history "
+                f"--resilience-db: {self._spool.lost} records did not reach the history "
                 f"{self._shown(self._settings.db)}: {self._spool.error}"
             )
             summary.events_lost += self._spool.lost
@@ -299,7 +299,7 @@ class SessionReport:
                 history = {"history": self._shown(self._settings.db)}
                 summary.artifacts = {**history, **summary.artifacts}
         except ResilienceError as error:
-            self._faults.warn(str(error))
+            self._faults.warn(f"--resilience-db: {error}")
         return len(self._faults.messages) > warned
 
     def pytest_unconfigure(self) -> None:

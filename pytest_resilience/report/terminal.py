@@ -227,8 +227,7 @@ def _warnings(summary: Summary) -> list[Line]:
     warnings = [headline(warning, 400) for warning in summary.warnings]
     if summary.events_lost:
         warnings.append(
-            f"{plural(summary.events_lost, 'record')} of this session are missing from "
-            "report and history"
+            f"{plural(summary.events_lost, 'record')} of this session are missing from the history"
         )
     return [(f"warning: {warning}", {"yellow": True}) for warning in warnings]
 

@@ -175,7 +175,7 @@ def test_a_path_that_cannot_be_written_is_a_warning_and_costs_no_verdict(
     assert run.status == 1
     warnings = _warnings(run)
     assert path.strip("./") in warnings, run.output
-    assert warnings, run.output
+    assert f"{option}: " in warnings, run.output
     assert "INTERNALERROR" not in run.output
     assert "pytest-resilience itself failed" not in run.output
     assert "1 failed, 1 passed, 1 rerun, 1 recovered" in run.output.splitlines()[-1]

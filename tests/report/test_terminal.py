@@ -36,7 +36,7 @@ def test_the_whole_summary(summary: Summary) -> None:
         "2 tests put behind others",
         "time: 4.0 s in 2 recoveries, 3.0 s in attempts that were repeated",
         "warning: The history is locked.",
-        "warning: 2 records of this session are missing from report and history",
+        "warning: 2 records of this session are missing from the history",
         "report: .resilience/report.html",
     ]
 
