@@ -32,6 +32,11 @@ HOPS = 2
 CHANGES = frozenset({WORKER_SWITCH, WORKER_RESTART})
 
 
+def leads_away(strategy: RecoveryStrategy | None) -> bool:
+    """Return whether `strategy` brings an item to another worker."""
+    return strategy is not None and strategy.name in CHANGES
+
+
 def hops(attempts: Iterable[Attempt]) -> int:
     """Return how often an item with these `attempts` has gone to another worker."""
     return sum(attempt.strategy in CHANGES for attempt in attempts)
