@@ -20,8 +20,10 @@ _ATTEMPTS_COUNTED = 30
 
 WORKER_SWITCH = "worker_switch"
 WORKER_RESTART = "worker_restart"
+#: Strategies that bring an item to another worker.
+WORKER_CHANGES = frozenset({WORKER_SWITCH, WORKER_RESTART})
 #: After these the item is not run again where it failed.
-LEAVING = frozenset({DEFER, WORKER_SWITCH, WORKER_RESTART})
+LEAVING = WORKER_CHANGES | {DEFER}
 
 
 class Fit(NamedTuple):

@@ -27,7 +27,7 @@ from pytest_resilience.core.deferral import DEFER
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel
 from pytest_resilience.core.policy import Decision
 from pytest_resilience.engine import Incident
-from pytest_resilience.plugin import observe, travel
+from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.desk import Case, FailureDesk
 from pytest_resilience.plugin.fixtures import (
@@ -232,7 +232,7 @@ class AttemptLoop:
 
     def _goes_on(self, case: Case, incident: Incident) -> bool:
         """Return whether another attempt may follow; if it does so here, wait for its circuits."""
-        if self._circuits.calm or travel.leads_away(incident.strategy):
+        if self._circuits.calm or self._desk.leads_away(case, incident):
             return True
         admission = self._gate.admission(case.item, self._position)
         if admission is Admission.REFUSED:

@@ -70,7 +70,8 @@ SUITE = """
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
     """A hub whose nodes each have room for all workers."""
     temporary = Path(tempfile.mkdtemp(prefix="pr-"))
-    grid = Grid(tmp_path_factory.mktemp("grid"), temporary)
+    # By default a hub goes on offering a node that is gone for up to two minutes.
+    grid = Grid(tmp_path_factory.mktemp("grid"), temporary, "--healthcheck-interval", "5")
     grid.add_node()
     yield grid
     grid.close()
