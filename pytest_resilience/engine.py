@@ -8,7 +8,7 @@ verdict by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_resilience.config import ItemPolicy, Settings
@@ -175,6 +175,15 @@ class RecoveryEngine:
         if diagnosis.error_type.infrastructure and not incident.decision.retry:
             self._sink.emit(events.ESCALATION, _escalation(incident, history))
         return incident
+
+    def prefer(self, incident: Incident, name: str) -> None:
+        """Let the strategy called `name` recover from `incident`, if it is allowed and can."""
+        situation = incident.situation
+        if situation is None or (situation.allowed and name not in situation.allowed):
+            return
+        strategy, choice = self.chooser.choose(replace(situation, allowed=(name,)))
+        if strategy is not None:
+            incident.strategy, incident.choice = strategy, choice
 
     def recover(self, incident: Incident, environment: Environment) -> None:
         """Run the strategy of `incident` on `environment` and measure it; never raises."""

@@ -133,14 +133,14 @@ def is_temporary(
     That is: the request names no profile, and it lies directly in a temporary directory,
     the one of this process or of the driver's `environment`.
     """
-    if requested is None or _names_profile(requested):
+    if requested is None or names_profile(requested):
         return False
     roots = {tempfile.gettempdir(), (environment or os.environ).get("TMPDIR", "")} - {""}
     parent = os.path.realpath(os.path.dirname(profile))
     return parent in {os.path.realpath(root) for root in roots}
 
 
-def _names_profile(requested: Mapping[str, Any]) -> bool:
+def names_profile(requested: Mapping[str, Any]) -> bool:
     for argument in _browser_arguments(requested):
         if argument.split("=", 1)[0] in PROFILE_ARGUMENTS:
             return True

@@ -141,7 +141,7 @@ def bounded_stop(child: subprocess.Popen[bytes], call: Callable[[], Any], *, lim
     grouped = processes.leads_group(process)
 
     def end() -> None:
-        processes.exterminate(lambda: _belonging_to(process, grouped))
+        processes.exterminate(lambda: belonging_to(process, grouped))
 
     cut = processes.state(process) == STOPPED
     if cut:
@@ -187,14 +187,14 @@ def clear_failed_start(failed: FailedStart) -> None:
 def _clear_failed_start(failed: FailedStart, driver: ProcessId) -> None:
     from pytest_resilience.browser import discovery
 
-    members = _belonging_to(driver, failed.leads_group)
+    members = belonging_to(driver, failed.leads_group)
     # Without a session nobody says where the profile is, but the browser was told.
     named = {processes.option(process, discovery.PROFILE_ARGUMENTS) for process in members}
     profiles = [p for p in named if p and discovery.is_temporary(p, failed.requested, None)]
     sockets = [discovery.socket_dir_of(profile) for profile in profiles]
-    processes.exterminate(lambda: _belonging_to(driver, failed.leads_group))
-    for path in (*profiles, *(s for s in sockets if s is not None and _is_socket_dir(s))):
-        _remove(path)
+    processes.exterminate(lambda: belonging_to(driver, failed.leads_group))
+    for path in (*profiles, *(s for s in sockets if s is not None and is_socket_dir(s))):
+        remove(path)
 
 
 def is_beyond_answering(session: DriverSession) -> bool:
@@ -236,9 +236,9 @@ def _clear_up(session: DriverSession, *, rough: bool) -> None:
         if not session.shares_driver:
             processes.reap_child(session.child)
     if session.profile_is_ours and session.profile_dir is not None:
-        _remove(session.profile_dir)
-        if session.socket_dir is not None and _is_socket_dir(session.socket_dir):
-            _remove(session.socket_dir)
+        remove(session.profile_dir)
+        if session.socket_dir is not None and is_socket_dir(session.socket_dir):
+            remove(session.socket_dir)
     session.reaped = True
 
 
@@ -249,7 +249,7 @@ def _members(session: DriverSession, *, thorough: bool) -> list[ProcessId]:
         return list(processes.family(browser)) if browser is not None else []
     found: dict[ProcessId, None] = {}
     if driver is not None:
-        found.update(dict.fromkeys(_belonging_to(driver, session.leads_group)))
+        found.update(dict.fromkeys(belonging_to(driver, session.leads_group)))
     if browser is not None:
         found.update(dict.fromkeys(processes.family(browser)))
     found.update(dict.fromkeys(session.relatives))
@@ -258,7 +258,7 @@ def _members(session: DriverSession, *, thorough: bool) -> list[ProcessId]:
     return list(found)
 
 
-def _belonging_to(driver: ProcessId, grouped: bool) -> tuple[ProcessId, ...]:
+def belonging_to(driver: ProcessId, grouped: bool) -> tuple[ProcessId, ...]:
     members = processes.family(driver)
     return (*members, *processes.group(driver)) if grouped else members
 
@@ -280,14 +280,14 @@ def _guarded(action: Callable[[], object]) -> None:
         _log.warning("a browser session could not be cleared up", exc_info=True)
 
 
-def _is_socket_dir(path: str) -> bool:
+def is_socket_dir(path: str) -> bool:
     try:
         return _SOCKET_FILES.issuperset(os.listdir(path))
     except OSError:
         return False
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
     # A process that was just killed may still have been writing.
     for _ in range(5):
         shutil.rmtree(path, ignore_errors=True)

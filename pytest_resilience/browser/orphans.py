@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psutil
 
-from pytest_resilience.browser import endings, processes
+from pytest_resilience.browser import discovery, endings, processes
 from pytest_resilience.browser.processes import ProcessId
 from pytest_resilience.browser.sessions import DriverSession
 from pytest_resilience.browser.wire import Wire
-from pytest_resilience.core.evidence import LIFELESS
+from pytest_resilience.core.evidence import ALIVE, LIFELESS
 
 #: Sessions at grids that are given up for one process, the latest ones.
 _REMOTE_KEPT = 20
+#: Seconds a driver gets to start the browser that it was asked for.
+_START_LIMIT_S = 2.0
+_LOOK_AGAIN_S = 0.05
 #: Drivers can be told from a user's own programs only by what they are called.
 _DRIVERS = frozenset({"chromedriver", "geckodriver", "msedgedriver", "WebKitWebDriver"})
 
@@ -35,12 +40,16 @@ class _Nobody:
 def told(session: DriverSession) -> dict[str, Any]:
     """Return, as plain values, what is needed to end `session` from another process."""
     driver = session.driver_process
+    named = session.requested is None or discovery.names_profile(session.requested)
     return {
         "driver": driver,
         "browser": session.browser_process,
         "group": driver is not None and processes.leads_group(driver),
         "relatives": sorted(session.relatives),
         "profile": session.profile_dir if session.profile_is_ours else None,
+        # Where its driver makes one if it was not given one; that a browser starts is all that
+        # is known of it then.
+        "temporary": [] if named else [tempfile.gettempdir()],
         "socket": session.socket_dir if session.profile_is_ours else None,
         # One that was taken over is somebody else's.
         "endpoint": session.endpoint if session.remote and session.requested else "",
@@ -56,12 +65,20 @@ def end(left: Iterable[Mapping[str, Any]], environment: Mapping[str, str]) -> in
         environment: Variables by which it can be seen that the process has started a driver:
             its own, which nobody else has.
     """
-    sessions = [_session(each) for each in left if each.get("driver") or each.get("endpoint")]
+    left = [each for each in left if each.get("driver") or each.get("endpoint")]
+    profiles = _profiles(left)
+    sessions = [_session(each) for each in left]
     local = [s for s in sessions if not s.remote and _is_left(s)]
     remote = [s for s in sessions if s.remote and s.session_id][-_REMOTE_KEPT:]
     begun = [_session({"driver": driver, "group": True}) for driver in _drivers(environment)]
     for session in (*local, *remote, *begun):
         endings.discard(session)
+    for profile in profiles:
+        # Its browser may have made that meanwhile.
+        socket = discovery.socket_dir_of(profile)
+        for path in (profile, socket if socket and endings.is_socket_dir(socket) else None):
+            if path is not None:
+                endings.remove(path)
     return len(local) + len(remote) + len(begun)
 
 
@@ -73,6 +90,37 @@ def _is_left(session: DriverSession) -> bool:
     if driver is not None and session.leads_group and processes.group(driver):
         return True
     return session.profile_dir is not None and os.path.lexists(session.profile_dir)
+
+
+def _profiles(left: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the directories that drivers have made for browsers that start at this moment.
+
+    Nobody has said yet where they are, but the browser is told. A driver that has not come to
+    that gets a moment: it makes the directory before.
+    """
+    opened = {tuple(each["driver"]) for each in left if each.get("id") and each.get("driver")}
+    starting = [each for each in left if each.get("temporary") and each.get("driver")]
+    starting = [each for each in starting if tuple(each["driver"]) not in opened]
+    found: set[str] = set()
+    deadline = time.monotonic() + _START_LIMIT_S
+    while starting:
+        for each in list(starting):
+            driver = ProcessId(*each["driver"])
+            profiles = _named_by(driver, each) if processes.state(driver) == ALIVE else None
+            if profiles is None or profiles:
+                starting.remove(each)
+                found.update(profiles or ())
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_LOOK_AGAIN_S)
+    return found
+
+
+def _named_by(driver: ProcessId, of: Mapping[str, Any]) -> set[str]:
+    """Return the temporary profiles that processes of a driver were told to use."""
+    members = endings.belonging_to(driver, bool(of.get("group")))
+    named = {processes.option(process, discovery.PROFILE_ARGUMENTS) for process in members}
+    return {path for path in named if os.path.dirname(path) in of["temporary"]}
 
 
 def _session(of: Mapping[str, Any]) -> DriverSession:

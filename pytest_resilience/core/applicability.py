@@ -16,8 +16,10 @@ from pytest_resilience.core.levels import ProgressiveRecoveryLevel as Level
 BATCH, PRECISION = "batch", "precision"
 WORKER_SWITCH = "worker_switch"
 WORKER_RESTART = "worker_restart"
+#: Strategies that bring an item to another worker.
+WORKER_CHANGES = frozenset({WORKER_SWITCH, WORKER_RESTART})
 #: After these the item is not run again where it failed.
-LEAVING = frozenset({DEFER, WORKER_SWITCH, WORKER_RESTART})
+LEAVING = WORKER_CHANGES | {DEFER}
 
 
 class Fit(NamedTuple):

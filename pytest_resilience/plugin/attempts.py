@@ -241,8 +241,8 @@ class AttemptLoop:
         return False
 
     def _goes_on(self, case: Case, incident: Incident) -> bool:
-        """Return whether another attempt may follow; wait for the circuits it needs."""
-        if self._circuits.calm:
+        """Return whether another attempt may follow; if it does so here, wait for its circuits."""
+        if self._circuits.calm or self._desk.leads_away(case, incident):
             return True
         admission = self._gate.admission(case.item, self._position)
         if admission is Admission.REFUSED:

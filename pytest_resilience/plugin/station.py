@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_resilience.config import ItemPolicy
+from pytest_resilience.core.applicability import WORKER_CHANGES
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.plugin import checkpoints, travel
 from pytest_resilience.plugin.deferral import Deferrals
@@ -186,7 +187,7 @@ class Station:
         """
         if case is None or case.stopping or not self._stays:
             return False
-        if not (self._switches or travel.CHANGES.intersection(case.policy.strategies)):
+        if not (self._switches or WORKER_CHANGES.intersection(case.policy.strategies)):
             # Its scope must run on one worker, and its marker does not say otherwise.
             return False
         return travel.hops(case.superseded) < travel.HOPS and (fresh or self._others)

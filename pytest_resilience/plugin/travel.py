@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_resilience.config import ItemPolicy
-from pytest_resilience.core.applicability import WORKER_RESTART, WORKER_SWITCH
+from pytest_resilience.core.applicability import WORKER_CHANGES
 from pytest_resilience.core.chooser import Situation
 from pytest_resilience.core.classifier import Diagnosis
 from pytest_resilience.core.events import Attempt, RecoveryPerformanceRecord
@@ -28,13 +28,10 @@ HANDOVER = "resilience_handover"
 #: Times one item may go to another worker, whatever for.
 HOPS = 2
 
-#: Strategies that bring an item to another worker.
-CHANGES = frozenset({WORKER_SWITCH, WORKER_RESTART})
-
 
 def hops(attempts: Iterable[Attempt]) -> int:
     """Return how often an item with these `attempts` has gone to another worker."""
-    return sum(attempt.strategy in CHANGES for attempt in attempts)
+    return sum(attempt.strategy in WORKER_CHANGES for attempt in attempts)
 
 
 def handover(case: Case, *, fresh: bool) -> dict[str, Any]:

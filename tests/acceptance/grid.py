@@ -72,9 +72,11 @@ class Grid:
         self._wait_for_nodes(known + 1, node)
         return node
 
-    def drain(self) -> None:
-        """Let no node take another session; one that has none ends."""
+    def drain(self, only: str = "") -> None:
+        """Let no node take another session, or the one with the id `only`; without one it ends."""
         for node in self.nodes_up():
+            if only not in ("", node["id"]):
+                continue
             request = urllib.request.Request(
                 f"{self.url}/se/grid/distributor/node/{node['id']}/drain",
                 method="POST",
@@ -90,6 +92,10 @@ class Grid:
                 nodes = json.load(answer)["value"].get("nodes", [])
             return [node for node in nodes if node["availability"] == "UP"]
         return []
+
+    def sessions(self) -> int:
+        """Return how many sessions the nodes that are up have."""
+        return sum(s["session"] is not None for n in self.nodes_up() for s in n["slots"])
 
     def is_full(self) -> bool:
         """Return whether the hub has no room for another Chromium."""

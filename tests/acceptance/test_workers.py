@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 XDIST = ("xdist.plugin",)
+# Elsewhere it would be taken for something that was left.
+BASE = ("--basetemp", "base")
 MODES = ("load", "loadscope", "loadfile", "loadgroup", "worksteal")
 #: A sample; `benchmarks/worker_kills.py` makes more of them.
 SAMPLE = (
@@ -59,7 +61,7 @@ BROKEN = """
 @pytest.mark.parametrize("mode", ["load", "worksteal"])
 def test_what_fails_on_one_worker_alone_passes_on_another(run_browsers: Run, mode: str) -> None:
     """The report tells of both attempts, and of their workers."""
-    run = run_browsers({"test_it.py": BROKEN}, "-n2", "--dist", mode, plugins=XDIST)
+    run = run_browsers({"test_it.py": BROKEN}, "-n2", "--dist", mode, *BASE, plugins=XDIST)
     assert set(run.verdicts.values()) <= {"passed", "recovered"}, run.output
     assert run.status == 0
     assert set(run.log()) == {"gw1"}
@@ -101,7 +103,7 @@ def test_one_that_kills_every_worker_is_alone_with_the_last_ones(
     run_browsers: Run, mode: str
 ) -> None:
     """It costs three workers and their browsers, and no other test its verdict."""
-    run = run_browsers({"test_it.py": KILLER}, "-n2", "--dist", mode, plugins=XDIST)
+    run = run_browsers({"test_it.py": KILLER}, "-n2", "--dist", mode, *BASE, plugins=XDIST)
     assert run.counts == {"passed": 3, "unrecovered": 1}, run.output
     attempts = run.attempts("test_kills_every_worker")
     assert [a["outcome"] for a in attempts] == ["rerun", "rerun", "failed"]

@@ -45,6 +45,7 @@ def run(case: Case, run_suite: RunSuite, temporary: Path) -> SuiteRun:
     return run_suite(
         sources(FILES),
         *("-n", str(case.workers), "--dist", case.mode, "--junitxml", "junit.xml"),
+        *("--basetemp", "base"),
         plugins=("xdist.plugin",),
         env={"TMPDIR": str(temporary), "SEED": str(case.seed), "KILLS": str(case.kills)},
         timeout=LIMIT_S,
