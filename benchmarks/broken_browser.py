@@ -1,13 +1,13 @@
 """What does a browser that is broken for good cost the tests of another one?
 
     python -m benchmarks.broken_browser
-    python -m benchmarks.broken_browser --tests 20 --dies-after 10 --scope function
+    python -m benchmarks.broken_browser --tests 20 --dies-after 10 --arms block none
 
 One suite of two real browsers: a Chromium that works, and a Firefox that dies some seconds after
-it was started, each time. As many tests need the one as the other, and share it as far as
-`--scope` says; what never starts cannot be shared. The suite is run with circuits that turn tests
-away at once (`block`), with circuits that wait first (`defer`), without circuits (`none`), and by
-plain pytest.
+it was started, each time. As many tests need the one as the other; those of the Chromium share it,
+those of the Firefox ask for one of their own. The suite is run with circuits that turn tests away
+at once (`block`), with circuits that wait first (`defer`), without circuits (`none`), and by plain
+pytest.
 
 Invariant: all arms run the same tests in the same order; what became of each test is printed.
 """
@@ -65,7 +65,6 @@ def run(arm: str, options: argparse.Namespace) -> float:
                 "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
                 "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT))),
                 "TMPDIR": str(folder),
-                "SCOPE": options.scope,
                 "TESTS": str(options.tests),
                 "BROKEN": str(program),
             },
@@ -104,12 +103,11 @@ def main() -> None:
     more = parser.add_argument
     more("--tests", type=int, default=40, help="tests of each browser (default 40)")
     more("--dies-after", type=float, default=3.0, help="seconds the broken one lives (default 3)")
-    more("--scope", choices=("module", "function"), default="module")
     more("--arms", nargs="+", choices=tuple(ARMS), default=["block", "defer", "none"])
     options = parser.parse_args()
     print(described())
     print(
-        f"\n{options.tests} tests of each browser, of {options.scope} scope; the broken one dies"
+        f"\n{options.tests} tests of each browser; the broken one dies"
         f" after {options.dies_after:g} s\n\n{'arm':8}{'wall s':>8}{'starts':>12}  "
         f"{'tests of the good browser':30}tests of the broken one",
         flush=True,

@@ -24,7 +24,12 @@ from pytest_resilience.browser.sessions import SessionRegistry
 from tests.acceptance.grid_faults import GRID, GridLab
 from tests.acceptance.live import Fault, Finding, Lab, diagnose, starts
 from tests.acceptance.live_faults import CHROMIUM, FIREFOX
-from tests.acceptance.memory_faults import IMPOSSIBLE, MEMORY
+from tests.acceptance.memory_faults import (
+    IMPOSSIBLE,
+    MEMORY,
+    on_full_shared_memory,
+    why_not_private,
+)
 from tests.acceptance.stopped_faults import STOPPED, STOPPED_BEHIND_GRID
 
 #: Name of a table to its faults.
@@ -49,6 +54,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only faults whose name contains this")
     options = parser.parse_args()
     print(described(), end=f"\n\n{_HEAD}\n")
+    private = why_not_private()
+    if private:
+        print(f"full /dev/shm: not possible on this machine: {private}")
     if IMPOSSIBLE:
         print(f"control groups: not possible on this machine: {IMPOSSIBLE}")
     chosen = options.tables or list(_TABLES)
@@ -57,19 +65,26 @@ def main() -> None:
         names = [name for name in chosen if name.startswith("grid") is behind_grid]
         faults = [f for name in names for f in _TABLES[name] if options.only in f.name]
         if faults:
-            findings += _findings(faults, behind_grid=behind_grid)
+            findings += _findings(faults, names, behind_grid=behind_grid)
     right = sum(found is not None and found.right for found in findings)
     print(f"\n{right} of {len(findings)} called what they are")
     if right < len(findings):
         sys.exit(1)
 
 
-def _findings(faults: list[Fault], *, behind_grid: bool) -> list[Finding | None]:
+def _findings(faults: list[Fault], names: list[str], *, behind_grid: bool) -> list[Finding | None]:
     folder = Path(tempfile.mkdtemp(prefix="pr-"))
     registry = SessionRegistry(quit_limit_s=4.0)
     registry.watch()
     lab = GridLab(registry, folder) if behind_grid else Lab(registry, starts(), folder)
     try:
+        if "memory" in names and not why_not_private():
+            mapped, short = on_full_shared_memory(lab)
+            print(
+                f"{'shared memory full':26}{'chrome':11}no failure; {mapped} files of it in use;"
+                f" the machine: {short}"
+            )
+            lab.afterwards.pop()()
         return [_found(fault, lab) for fault in faults]
     finally:
         lab.close()

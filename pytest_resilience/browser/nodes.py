@@ -104,16 +104,22 @@ def instead_of(
     """
     avoided = set(avoided)
     left_out = [_marks(node) for node in nodes if node.get("id") in avoided]
-    for node in sorted(nodes, key=lambda node: _taken(node)):
+    if not left_out:
+        return {}
+    named = offers.names(requested)
+    for node in sorted(nodes, key=_taken):
         room, _detail = offers.room([node], requested)
         if node.get("id") in avoided or room not in (FREE, OK, BUSY):
             continue
         for name, value in _marks(node).items():
-            if name in offers.names(requested):
-                continue
-            if all(name in marks and marks[name] != value for marks in left_out):
-                return {name: value} if left_out else {}
-    return {} if not left_out else None
+            if name not in named and all(_differs(marks.get(name), value) for marks in left_out):
+                return {name: value}
+    return None
+
+
+def _differs(offered: object, wanted: object) -> bool:
+    # To a node that does not offer it at all, everything is right; and so is another spelling.
+    return offered is not None and str(offered).lower() != str(wanted).lower()
 
 
 def _taken(node: Node) -> float:

@@ -1,6 +1,6 @@
 """The faults of a Selenium Grid: what dies behind it, and why it has no session to offer.
 
-Not among them: parts that are stopped while a command runs, which are the watchdog's.
+Not among them: parts that are stopped while a command runs, which have a table of their own.
 
 Invariant: a row finds the grid it needs working, whatever the rows before it have killed.
 """

@@ -1,8 +1,7 @@
 """The faults: what dies, cannot be loaded, does not start, or is nobody else's fault.
 
-Not among them: a stopped browser or driver, which is the watchdog's, a full /dev/shm, of
-which a Chromium that is told not to use it shows nothing, and what lies behind a grid or in
-the memory, which have tables of their own.
+Not among them: what is stopped, what lies behind a grid, and what the memory is to blame for,
+which have tables of their own.
 
 Invariant: a fault strikes for real; it leaves the shared browser as it was, or says that
 it does not.

@@ -3,6 +3,9 @@
 A page that fills the heap of its tab strikes on every machine. The others need a control
 group, which not every machine lets us make: `IMPOSSIBLE` says why, or nothing.
 
+A full /dev/shm is no fault to a Chromium that keeps nothing there: `on_full_shared_memory`
+shows whether the one at hand does.
+
 Invariant: only processes of browsers started here are put into a group, and no group
 outlives its fault.
 """
@@ -23,6 +26,7 @@ from typing import Any
 
 import psutil
 
+from pytest_resilience.browser.host import Host
 from tests.acceptance.live import Fault, Lab
 from tests.acceptance.live_faults import ended, main_process, renderers, until
 
@@ -170,6 +174,62 @@ def run_short(victims: Callable[[Any], list[psutil.Process]]) -> Callable[[Lab],
         use_until_it_fails(lab, driver)
 
     return strike
+
+
+# Shared memory
+
+#: Starts Chromium, told to use /dev/shm, in a place where that is full.
+_FULL = """#!/bin/sh -e
+for a do shift; [ "$a" = --disable-dev-shm-usage ] || set -- "$@" "$a"; done
+exec unshare -m sh -ec '
+    mount -t tmpfs -o size=64k none /dev/shm
+    dd if=/dev/zero of=/dev/shm/full bs=4k count=16 status=none
+    exec "$0" "$@"
+' {program} "$@"
+"""
+#: Needs tens of megabytes in every process that has a part in showing it.
+_LARGE = """
+const canvas = document.createElement('canvas');
+canvas.width = canvas.height = 4000;
+document.body.append(canvas);
+canvas.getContext('2d').fillRect(0, 0, 4000, 4000);
+return 'x'.repeat(1e7).length;
+"""
+
+
+def why_not_private() -> str:
+    """Return why a process cannot be given a /dev/shm of its own, "" if it can."""
+    mount = ("unshare", "-m", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/dev/shm")
+    try:
+        done = subprocess.run(mount, check=False, timeout=30, capture_output=True, text=True)
+    except OSError as error:
+        return str(error)
+    return "" if done.returncode == 0 else done.stderr.strip() or "mount failed"
+
+
+def on_full_shared_memory(lab: Lab) -> tuple[int, list[str]]:
+    """Let a Chromium show what needs much memory, with a /dev/shm that has no room.
+
+    Returns:
+        How many of its files in memory are there, which is none if they are elsewhere, and what
+        the probe of the machine says of it.
+
+    Raises:
+        WebDriverException: It could not.
+    """
+    program = lab.folder / "on-full-shared-memory"
+    program.write_text(_FULL.format(program=shutil.which("chromium") or "chromium"), "utf-8")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    driver = lab.starts["chrome"](binary=str(program))
+    lab.afterwards.append(lambda: lab.registry.discard(lab.registry.session_of(driver)))
+    driver.get(lab.app.url)
+    driver.set_window_size(3000, 3000)
+    assert driver.execute_script(_LARGE) == 10_000_000
+    assert driver.get_screenshot_as_png()
+    (browser,) = main_process(driver)
+    mapped = Path(f"/proc/{browser.pid}/maps").read_text("utf-8", "replace").count("/dev/shm/")
+    short = [s for s in Host().shortages(pids=[browser.pid]) if s.startswith("/dev/shm")]
+    return mapped, short
 
 
 _row = functools.partial(Fault, infrastructure=True, broken=True)

@@ -12,7 +12,13 @@ import pytest
 from pytest_resilience.browser.sessions import SessionRegistry
 from tests.acceptance.inner import processes_of
 from tests.acceptance.live import Fault, Lab, diagnose, starts
-from tests.acceptance.memory_faults import IMPOSSIBLE, MEMORY, Group
+from tests.acceptance.memory_faults import (
+    IMPOSSIBLE,
+    MEMORY,
+    Group,
+    on_full_shared_memory,
+    why_not_private,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -55,3 +61,19 @@ def test_control_groups(reason: str) -> None:
     assert (names[1:] == []) == bool(reason)
     if not reason:
         Group().remove()
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [why_not_private()],
+    ids=lambda reason: f"not possible on this machine: {reason}" if reason else "possible",
+)
+def test_a_full_shared_memory_is_seen_whether_it_hurts_or_not(lab: Lab, reason: str) -> None:
+    """This Chromium has its shared memory elsewhere and works on; the probe tells of it."""
+    if reason:
+        assert lab.app.url
+        return
+    mapped, short = on_full_shared_memory(lab)
+    assert mapped == 0
+    assert short == ["/dev/shm: 0 MiB of 0 MiB free"]
+    lab.afterwards.pop()()

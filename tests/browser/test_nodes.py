@@ -72,7 +72,7 @@ A = node("a", taken=1, held="s", node_id="a")
         ([node("b", node_id="a"), node("c", node_id="c")], {"node:id": "c"}),
         ([node("b", node_id="b", state="DRAINING")], None),
         ([node("b", node_id="b", state="DOWN")], None),
-        ([node("b", node_id="a")], None),
+        ([node("b", node_id="A")], None),
         ([node("b")], None),
         ([node("b", rack_id="b")], None),
         ([], None),

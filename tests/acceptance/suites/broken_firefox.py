@@ -1,4 +1,4 @@
-"""Two browsers in turn, a Chromium that works and a Firefox that never starts."""
+"""Two browsers in turn: a Chromium that tests share, and a Firefox for each that never starts."""
 
 import importlib.util
 import os
@@ -27,13 +27,21 @@ def broken_firefox():
     return webdriver.Firefox(options=options, service=webdriver.FirefoxService(geckodriver()))
 
 
-@pytest.fixture(
-    params=["chrome", "firefox"],
-    scope=lambda fixture_name, config: os.environ.get("SCOPE", "module"),
-)
+@pytest.fixture(scope="module")
+def chrome():
+    lab.log("chrome")
+    driver = lab.launch()
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(params=["chrome", "firefox"])
 def driver(request):
-    lab.log(request.param)
-    driver = lab.launch() if request.param == "chrome" else broken_firefox()
+    if request.param == "chrome":
+        yield request.getfixturevalue("chrome")
+        return
+    lab.log("firefox")
+    driver = broken_firefox()
     yield driver
     driver.quit()
 
