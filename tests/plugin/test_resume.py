@@ -198,7 +198,8 @@ def test_a_killed_controller_is_resumed_in_each_mode(
     assert run.status == 1
     for name, count in (ran(run) - before).items():
         assert f"test_{name}" not in kept(run), (name, count)
-    assert Counter(row["nodeid"].partition("::")[2] for row in rows(tmp_path)) == Counter([*VERDICTS])
+    told = [row["nodeid"].partition("::")[2] for row in rows(tmp_path)]
+    assert sorted(told) == sorted(VERDICTS)
     assert run.summary["events_lost"] == 0
     assert resumable(tmp_path) == []
 
