@@ -162,6 +162,8 @@ def attend(
         # A worker that came from another machine shares what there is here.
         folder = Path(place) if place else Path(tempfile.mkdtemp(prefix="pytest-resilience-slots-"))
         slots = Slots(folder, told=told)
+        if not place:
+            config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         machine = None
         if settings.max_browsers is not None:
             machine = Slots(machine_folder(), told=told)

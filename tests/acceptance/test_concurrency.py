@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import psutil
 import pytest
 
@@ -264,6 +265,9 @@ class TestShortMemory:
         assert told["changes"][0]["reason"].startswith("resources ran short"), told
         assert max(active for _at, active, _limit in told["samples"]) >= 3
         assert "browsers: limit 4 -> 3" in run.output
+        with duckdb.connect(str(run.folder / ".resilience" / "history.duckdb")) as history:
+            query = "select count(*) from events where kind = 'concurrency'"
+            assert history.sql(query).fetchall()[0][0] >= len(told["changes"])
         page = (run.folder / ".resilience" / "report.html").read_text("utf-8")
         assert 'id="concurrency"' in page
 
