@@ -186,7 +186,7 @@ class TestShortage:
         world.enter()
         assert world.timeouts.calls == ["cancel", "rearm"]
         assert "waiting for a browser (3: gw9" in world.announced.texts[0]
-        assert world.announced.texts[-1].endswith("goes on after 6 s")
+        assert world.announced.texts[-1].endswith("goes on after 8 s")
         assert (world.told()["waits"], world.told()["extra"]) == (1, 0)
         assert world.slots.waiting() == []
 
