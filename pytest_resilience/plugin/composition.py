@@ -112,7 +112,7 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         shared = sharing.SharedCircuits(settings, session_id, faults)
         report.circuits = shared.told
         register(shared, "resilience-shared-circuits")
-        limits.share(config, settings, report)
+        limits.share(config, settings, report, sink)
     else:
         clock, alerts = SystemClock(), Alerts(config, faults)
         cells = sharing.cells_of(config, session_id)
@@ -121,7 +121,7 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         if cells is not None:
             register(sharing.WorkerCells(cells), "resilience-cells")
         if worker_input is None and settings.max_browsers is not None:
-            limits.share(config, settings, report)
+            limits.share(config, settings, report, sink)
         begun = sharing.begun(worker_input)
         log = CircuitLog(registry, sink, clock, worker=worker, begun=begun)
         if worker_input is None:

@@ -15,6 +15,8 @@ from pytest_resilience.core.concurrency import CHANGES_KEPT, Change, Concurrency
 from pytest_resilience.core.ports import Clock, EventSink
 from pytest_resilience.store.slots import Slots
 
+#: Looks like no state there is.
+_UNREAD = (-1, -1)
 #: Moments of a run that are told at the end.
 SAMPLES = 500
 
@@ -132,6 +134,8 @@ class Crowd:
     ) -> None:
         with self.slots.door():
             active = len(self.slots.taken())
+            # Not from what was read before: two changes may look alike from outside.
+            self._mark = _UNREAD
             known = self.known() or self._unlimited(active)
             after, change = decide(known, active)
             if after != self._known:

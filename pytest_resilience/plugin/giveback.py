@@ -76,7 +76,6 @@ def _are_apart(item: pytest.Item, nextitem: pytest.Item) -> bool:
 
 def _home(item: pytest.Item) -> tuple[str, str]:
     """Return file and xdist group of a test; the group is told at the end of its id."""
-    nodeid, _, group = item.nodeid.partition("@") if "[" not in item.nodeid else (
-        item.nodeid, "", item.nodeid.rpartition("]")[2].partition("@")[2]
-    )  # fmt: skip
-    return nodeid.partition("::")[0], group
+    file, _, name = item.nodeid.partition("::")
+    # What a parameter's id has in it is no group.
+    return file, name.rpartition("]")[2].partition("@")[2]

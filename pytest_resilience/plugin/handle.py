@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_resilience.plugin.knobs import Turnable
+
 if TYPE_CHECKING:
     from pytest_resilience.core.events import Attempt
     from pytest_resilience.plugin.checkpoints import Checkpoint, Shelf
@@ -79,7 +81,7 @@ class PastDiagnosis:
         )
 
 
-class Resilience:
+class Resilience(Turnable):
     """The value of the fixture ``resilience``: one attempt of a test, seen from inside it.
 
     Args:

@@ -86,3 +86,17 @@ def knobs_of(item: pytest.Item) -> Knobs:
 def shortages(case: Case) -> int:
     """Return in how many attempts of an item, before the one that runs, resources ran short."""
     return sum(knobs.ran_short(a.error_type, a.evidence) for a in case.superseded)
+
+
+class Turnable:
+    """The knobs among what a test has in hand; see the fixture ``resilience``."""
+
+    _item: pytest.Item
+
+    def batch_size(self, default: int) -> int:
+        """See `Knobs.batch_size`."""
+        return knobs_of(self._item).batch_size(default)
+
+    def precision(self, default: str) -> str:
+        """See `Knobs.precision`."""
+        return knobs_of(self._item).precision(default)

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,12 @@ class RunSlots:
         self.folder = Path(tempfile.mkdtemp(prefix="pytest-resilience-slots-"))
         self.begun = time.monotonic()
         self._announcer = TerminalAnnouncer(config)
+        self._workers = 1
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_setupnodes(self, specs: Sequence[Any]) -> None:
+        """Note how many workers there are to begin with."""
+        self._workers = len(specs)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -63,6 +69,21 @@ class RunSlots:
         else:
             self._announcer.waiting(f"{worker} {said['about']}", text)
 
+    def worker_ran_short(self, sink: HookedSink) -> None:
+        """A worker was killed for lack of memory, and cannot say so itself."""
+        seen = crowd.Crowd(
+            Slots(self.folder),
+            cap=self._cap,
+            workers=self._workers,
+            clock=SystemClock(),
+            sink=sink,
+            worker="controller",
+            begun=self.begun,
+            pressed=_memory_is_short,
+        )
+        seen.begins()
+        seen.ended(failed=True)
+
     def told(self) -> dict[str, Any]:
         """Return how many browsers were used over time; see `crowd.told`."""
         return crowd.told(Slots(self.folder), self._cap)
@@ -72,14 +93,18 @@ class RunSlots:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def share(config: pytest.Config, settings: Settings, report: SessionReport) -> None:
+def share(
+    config: pytest.Config, settings: Settings, report: SessionReport, sink: HookedSink
+) -> None:
     """Let all processes of a run share slots, and `report` tell of them."""
     slots = RunSlots(settings, config)
     config.pluginmanager.register(slots, PART)
     report.concurrency = slots.told
     journeys: Any = config.pluginmanager.get_plugin("resilience-journeys")
-    if journeys is not None:
+    losses: Any = config.pluginmanager.get_plugin("resilience-losses")
+    if journeys is not None and losses is not None:
         journeys.on_said = slots.heard
+        losses.on_oom = lambda: slots.worker_ran_short(sink)
 
 
 class WorkerAnnouncer:
@@ -137,6 +162,8 @@ def attend(
         # A worker that came from another machine shares what there is here.
         folder = Path(place) if place else Path(tempfile.mkdtemp(prefix="pytest-resilience-slots-"))
         slots = Slots(folder, told=told)
+        if not place:
+            config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         machine = None
         if settings.max_browsers is not None:
             machine = Slots(machine_folder(), told=told)

@@ -100,6 +100,8 @@ class Losses:
         self.line: Line | None = None
         #: How many workers were lost.
         self.count = 0
+        #: Called when one was killed for lack of memory.
+        self.on_oom: Callable[[], object] = _nobody_counts
         self._losses: dict[Any, Loss] = {}
         self._oom_kills: dict[str, int] = {}
         self._surroundings: Any = None
@@ -144,6 +146,7 @@ class Losses:
         how = _status_text(status)
         if status == -signal.SIGKILL and (oom := self._oom_trace(node)):
             how = f"{how}, for lack of memory ({oom})"
+            self.on_oom()
             seen.append(ProbeResult("oom", "killed", oom))
         return Loss(how, Evidence([ProbeResult("worker_process", "gone", how), *seen]))
 
@@ -289,6 +292,10 @@ def _become_teardown(report: Any) -> None:
     for name in (observe.ATTEMPT, "rerun"):
         if hasattr(report, name):
             delattr(report, name)
+
+
+def _nobody_counts() -> None:
+    """Where the number of browsers is not limited, nobody counts what memory ran short for."""
 
 
 def _ended(node: Any) -> int | None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.2
-#: Seconds between two updates of what is shown.
-_TICK_S = 1.0
+#: Seconds from which on it is shown that somebody waits; short waits are nothing to tell.
+_SHOWN_S = 5.0
 #: Seconds a browser is used before it is given to others who wait for one.
 SLICE_S = 5.0
 _ABOUT = "a browser"
@@ -201,14 +201,15 @@ class Turnstile:
                     waited_s = self._clock.monotonic() - begun
                     if claims or waited_s >= self._max_wait_s:
                         break
-                    self._show(waited_s)
+                    if waited_s >= _SHOWN_S:
+                        self._show(waited_s)
                     self._clock.sleep(min(pause_s, self._max_wait_s - waited_s))
                     pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             if not claims:
                 self._refuse(tickets, waited_s)
                 claims = self._enter(tickets, anyway=True)
             self.crowd.note("waited", seconds=waited_s)
-            if waited_s >= _TICK_S:
+            if waited_s >= _SHOWN_S:
                 self._announcer.done(f"{_ABOUT}: goes on after {waited_s:.0f} s")
             return claims
         finally:

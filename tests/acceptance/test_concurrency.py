@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import psutil
 import pytest
 
@@ -67,6 +67,8 @@ HUNGRY = """
         time.sleep(1.5)
         assert driver.execute_script("return kept.length") == {mib}
 """
+#: Two workers, whose directories for temporary files are not among those of browsers.
+TWO = ("-n", "2", "--basetemp", "base")
 #: MiB that a hungry page wants; what pytest with its workers and one browser need besides, and
 #: each browser more.
 PAGE_MIB, BASE_MIB, BROWSER_MIB = 300, 560, 150
@@ -147,7 +149,7 @@ def test_workers_take_turns(run_browsers: Run, temporary: Path, suite: str) -> N
     with Census(temporary) as census:
         run = run_browsers(
             {"test_it.py": suite.format(tests=12)},
-            "-n", "2", "--resilience-max-browsers", "1", "--resilience-max-wait", "60",
+            *TWO, "--resilience-max-browsers", "1", "--resilience-max-wait", "60",
             plugins=["xdist"],
         )  # fmt: skip
     assert run.counts == {"passed": 12}, run.output
@@ -159,14 +161,16 @@ def test_workers_take_turns(run_browsers: Run, temporary: Path, suite: str) -> N
 def test_a_test_with_two_browsers_does_not_wait_for_itself(run_browsers: Run) -> None:
     """Its second browser is let in beyond the limit, at once, and that is told."""
     run = run_browsers(
-        """
-        import lab
+        {
+            "test_it.py": """
+                import lab
 
-        def test_chat():
-            with lab.browser("one") as one, lab.browser("other") as other:
-                one.get(lab.PAGE)
-                other.get(lab.PAGE)
-        """,
+                def test_chat():
+                    with lab.browser("one") as one, lab.browser("other") as other:
+                        one.get(lab.PAGE)
+                        other.get(lab.PAGE)
+            """
+        },
         "--resilience-max-browsers", "1",
     )  # fmt: skip
     assert run.counts == {"passed": 1}, run.output
@@ -188,7 +192,7 @@ def test_a_killed_worker_frees_its_slot(run_browsers: Run, temporary: Path) -> N
             os.kill(os.getpid(), signal.SIGKILL)
 """
         },
-        "-n", "2", "--resilience-max-browsers", "1",
+        *TWO, "--resilience-max-browsers", "1",
         plugins=["xdist"],
     )  # fmt: skip
     assert run.counts == {"passed": 5, "recovered": 1}, run.output
@@ -215,6 +219,7 @@ def test_a_limit_that_others_use_up_is_told(tmp_path: Path, temporary: Path) -> 
     assert (one.returncode, other.returncode) == (0, 1), output
     assert "--resilience-max-browsers is 1, and in use are 1: main of one (pid" in output
     assert "1 unrecovered" in output
+    assert processes_of(temporary) == [], "the driver of the browser that was not let in"
 
 
 @pytest.fixture
@@ -261,6 +266,9 @@ class TestShortMemory:
         assert told["changes"][0]["reason"].startswith("resources ran short"), told
         assert max(active for _at, active, _limit in told["samples"]) >= 3
         assert "browsers: limit 4 -> 3" in run.output
+        with duckdb.connect(str(run.folder / ".resilience" / "history.duckdb")) as history:
+            query = "select count(*) from events where kind = 'concurrency'"
+            assert history.sql(query).fetchall()[0][0] >= len(told["changes"])
         page = (run.folder / ".resilience" / "report.html").read_text("utf-8")
         assert 'id="concurrency"' in page
 
@@ -268,9 +276,12 @@ class TestShortMemory:
 def test_nothing_is_left_of_the_slots(run_browsers: Run, temporary: Path) -> None:
     """The run's folder is removed, and no slot of it is taken any more."""
     run = run_browsers(
-        EACH.format(tests=2), "-n", "2", "--resilience-max-browsers", "2", plugins=["xdist"]
+        {"test_it.py": EACH.format(tests=2)},
+        *TWO,
+        "--resilience-max-browsers",
+        "2",
+        plugins=["xdist"],
     )
     assert run.counts == {"passed": 2}, run.output
     assert list(temporary.glob("pytest-resilience-slots-*")) == []
     assert processes_of(temporary) == []
-    assert shutil.which("chromium")

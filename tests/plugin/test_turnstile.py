@@ -179,13 +179,14 @@ class TestShortage:
 
         def leave(_seconds: float, sleep: Callable[[float], None] = world.clock.sleep) -> None:
             sleep(1.5)
-            world.slots.others = 2
+            if world.clock.seconds > 1_006:
+                world.slots.others = 2
 
         world.clock.sleep = leave  # type: ignore[method-assign]
         world.enter()
         assert world.timeouts.calls == ["cancel", "rearm"]
         assert "waiting for a browser (3: gw9" in world.announced.texts[0]
-        assert world.announced.texts[-1].endswith("goes on after 2 s")
+        assert world.announced.texts[-1].endswith("goes on after 8 s")
         assert (world.told()["waits"], world.told()["extra"]) == (1, 0)
         assert world.slots.waiting() == []
 
