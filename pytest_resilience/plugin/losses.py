@@ -194,6 +194,7 @@ class Losses:
                 attempt=number,
                 command=command,
                 worker=worker,
+                injected=self._records.injected(worker, nodeid),
             ),
             loss.evidence,
             self._journeys.policy(index),
