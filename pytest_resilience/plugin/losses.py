@@ -194,7 +194,7 @@ class Losses:
                 attempt=number,
                 command=command,
                 worker=worker,
-                injected=self._records.injected(worker, nodeid),
+                injected=self._records.injected(worker, nodeid, number),
             ),
             loss.evidence,
             self._journeys.policy(index),

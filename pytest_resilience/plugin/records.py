@@ -57,13 +57,15 @@ class Records:
         ]
         return str(commands[-1]) if commands else ""
 
-    def injected(self, worker: str, nodeid: str) -> str:
-        """Return what `worker` was about to inject into an item when it was lost, "" if nothing."""
+    def injected(self, worker: str, nodeid: str, attempt: int) -> str:
+        """Return what `worker` was about to inject into an attempt of an item, "" if nothing."""
         told = ""
         for kind, data in self._of(worker):
             # Where xdist keeps groups together, it adds their names to node ids.
             ours = data.get("nodeid") in (nodeid, nodeid.rpartition("@")[0])
-            if kind == events.INJECTION and ours and data.get("struck"):
+            if kind != events.INJECTION or not ours or data.get("attempt") != attempt:
+                continue
+            if data.get("struck"):
                 told = "{failure_type}:{intensity}@{point}".format_map(data)
         return told
 
