@@ -61,7 +61,7 @@ _DISTRIBUTING = ("-n", "--numprocesses", "--dist", "--tx")
 @click.option("--logs", "logs", type=click.Path(file_okay=False),
               help="Keep what each run printed, and its summary, in this folder.")  # fmt: skip
 @format_option
-@click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
+@click.argument("pytest_args", metavar="PYTEST_ARGS", nargs=-1, type=click.UNPROCESSED)
 def certify_command(
     specs: tuple[str, ...],
     limit: int,
