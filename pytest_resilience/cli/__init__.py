@@ -11,6 +11,7 @@ from importlib import metadata
 
 import click
 
+from pytest_resilience.cli.certify import certify_command
 from pytest_resilience.cli.circuits import circuits_command
 from pytest_resilience.cli.diagnose import diagnose_command
 from pytest_resilience.cli.doctor import doctor_command
@@ -47,6 +48,7 @@ def cli() -> None:
 
 
 for _command in (
+    certify_command,
     circuits_command,
     diagnose_command,
     doctor_command,

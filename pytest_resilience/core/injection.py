@@ -320,10 +320,10 @@ CATALOGUE: tuple[Fault, ...] = (
           lasts_s=2, during=True, need=Need.XDIST),
     Fault("exit_worker", _T.WORKER_CRASH, _I.MODERATE, EVERYWHERE,
           "The worker ends at once, without any clean-up.",
-          (_E.WORKER,), recoverable=False, lasts_s=0, during=True, need=Need.XDIST),
+          (_E.WORKER,), lasts_s=0, during=True, need=Need.XDIST),
     Fault("kill_worker", _T.WORKER_CRASH, _I.SEVERE, EVERYWHERE,
           "The worker is killed (SIGKILL).",
-          (_E.WORKER,), recoverable=False, lasts_s=0, during=True, need=Need.XDIST),
+          (_E.WORKER,), lasts_s=0, during=True, need=Need.XDIST),
 
     Fault("lock_history", _T.DATABASE_ERROR, _I.MILD, EVERYWHERE,
           "Another process holds the lock of the history file.", during=True),

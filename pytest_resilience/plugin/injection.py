@@ -26,7 +26,8 @@ from pytest_resilience.exceptions import ConfigurationError
 from pytest_resilience.plugin.injection_fixtures import FixturePoints
 from pytest_resilience.plugin.injection_markers import injections
 from pytest_resilience.plugin.injection_round import Hit, browser_of
-from pytest_resilience.plugin.injection_run import InjectionRun, OwnFault, Parts
+from pytest_resilience.plugin.injection_run import InjectionRun
+from pytest_resilience.plugin.injection_strike import OwnFault, Parts, Strikes
 from pytest_resilience.plugin.injection_told import PlanShown, register_told
 
 RUN = "resilience-injection"
@@ -120,10 +121,10 @@ class ItemInjector(BrowserFailureInjector):
 
     def __init__(self, run: InjectionRun, item: pytest.Item) -> None:
         parts = run.parts
-        own = run.own_fault(FailureType.DATABASE_ERROR, Intensity.MODERATE)
+        own = run.strikes.own_fault(FailureType.DATABASE_ERROR, Intensity.MODERATE)
         super().__init__(
             item,
-            seed=f"{run.seed} {name_of(item)}",
+            seed=f"{run.strikes.seed} {name_of(item)}",
             history=parts.history,
             arrange=(lambda: own(item)) if own is not None else None,
         )
@@ -156,12 +157,13 @@ class ItemInjector(BrowserFailureInjector):
 def _register(config: pytest.Config, asked: Asked) -> InjectionRun:
     manager = config.pluginmanager
     parts = _parts(config)
-    run = InjectionRun(parts, asked.plan, asked.own, name_of, asked.settings.inject_seed)
+    strikes = Strikes(parts, asked.own, seed=asked.settings.inject_seed)
+    run = InjectionRun(strikes, asked.plan, name_of)
     desk, learn = parts.desk, asked.settings.inject_learn
     if desk is not None:
         desk.injected = run.told
         desk.commands.injected = lambda item: (run.told(item), learn)
-        _put(manager, run.observer, "resilience-injection-observer")
+        _put(manager, strikes.observer, "resilience-injection-observer")
     else:
         parts.registry.watch()
         _put(manager, OwnRegistry(parts.registry), "resilience-injection-registry")

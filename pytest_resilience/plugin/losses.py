@@ -197,6 +197,7 @@ class Losses:
                 attempt=number,
                 command=command,
                 worker=worker,
+                injected=self._records.injected(worker, nodeid, number),
             ),
             loss.evidence,
             self._journeys.policy(index),

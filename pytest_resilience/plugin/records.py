@@ -57,6 +57,18 @@ class Records:
         ]
         return str(commands[-1]) if commands else ""
 
+    def injected(self, worker: str, nodeid: str, attempt: int) -> str:
+        """Return what `worker` was about to inject into an attempt of an item, "" if nothing."""
+        told = ""
+        for kind, data in self._of(worker):
+            # Where xdist keeps groups together, it adds their names to node ids.
+            ours = data.get("nodeid") in (nodeid, nodeid.rpartition("@")[0])
+            if kind != events.INJECTION or not ours or data.get("attempt") != attempt:
+                continue
+            if data.get("struck"):
+                told = "{failure_type}:{intensity}@{point}".format_map(data)
+        return told
+
     def lost(self) -> dict[str, int]:
         """Return how many records are missing from the spools, by worker."""
         lost: dict[str, int] = {}

@@ -19,7 +19,7 @@ import pytest
 from pytest_resilience.core.injection import FailureType as Type
 from pytest_resilience.core.injection import Fault, Intensity, Need, Platform, faults
 from tests.acceptance.grid import Grid
-from tests.acceptance.inner import Run, remains, sources
+from tests.acceptance.inner import Run, processes_of, remains, sources
 from tests.conftest import RunSuite, SuiteRun
 
 pytestmark = pytest.mark.browser
@@ -91,9 +91,12 @@ def run_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     from tests.conftest import run_suite
 
     in_folder: Any = inspect.unwrap(run_suite)
-    temporary = Path(tempfile.mkdtemp(prefix="pr-"))
+    folders: list[Path] = []
 
     def run(browser: str, tried: Iterable[Fault], *options: str, resilience: bool) -> SuiteRun:
+        # Chromium puts a socket in it, whose path must be short.
+        temporary = Path(tempfile.mkdtemp(prefix="pr-"))
+        folders.append(temporary)
         here: RunSuite = in_folder(tmp_path_factory.mktemp("injected"))
         env = {"TMPDIR": str(temporary), "BROWSER": browser, "CASES": cases(tried)}
         run = here(
@@ -103,11 +106,15 @@ def run_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             plugins=XDIST,
             env=env,
         )
-        assert remains(temporary) == [], run.output
+        left = remains(temporary) if resilience else list(map(str, processes_of(temporary)))
+        assert left == [], run.output
         return run
 
     yield run
-    shutil.rmtree(temporary, ignore_errors=True)
+    for folder in folders:
+        for process in processes_of(folder):
+            process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _noticeable(tried: list[Fault]) -> list[Fault]:

@@ -33,10 +33,11 @@ BROWSER = os.environ.get("BROWSER", "chrome")
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(200 if self.path in PAGES else 404)
+        path = self.path.partition("?")[0]
+        self.send_response(200 if path in PAGES else 404)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
-        self.wfile.write(PAGES.get(self.path, b""))
+        self.wfile.write(PAGES.get(path, b""))
 
     def log_message(self, *_args: Any) -> None:
         pass
@@ -95,7 +96,7 @@ def test_shop(driver: Any, shop: str, kind: str) -> None:
     driver.get(shop)
     assert driver.title == "Shop"
     if kind == "gpu_error":
-        driver.execute_script(DRAW)
+        assert driver.execute_script(DRAW)
         lost = driver.execute_async_script(LOOK)
         if lost:
             driver.execute_script("throw new Error(arguments[0])", lost)
