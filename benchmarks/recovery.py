@@ -48,6 +48,8 @@ FILES = {
 }
 #: How often each fault is met, out of 20.
 MIX = {"browser": 6, "driver": 4, "renderer": 5, "server": 4, "hang": 1}
+#: Pairs of runs, and whether every level is offered for every failure.
+RUNS = {"every level": True, "as installed": False}
 #: What cures each fault.
 CURES = {
     "browser": "browser_restart",
@@ -197,6 +199,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--events", type=int, default=60, help="faults per run (default 60)")
     parser.add_argument("--seed", type=int, default=1, help="of the plan (default 1)")
+    parser.add_argument(
+        "--runs", nargs="+", choices=RUNS, default=list(RUNS), help="which pairs (default both)"
+    )
     options = parser.parse_args()
     events, tests = options.events, options.events * TESTS_PER_EVENT
     faults, lessons = plan(events, options.seed), plan(events, options.seed + 1000)
@@ -226,16 +231,16 @@ def main() -> None:
         measured("no faults", {}, tests, folder / "none.duckdb", "ladder", every=False)
         none = folder / "told.duckdb"
         measured("told", faults, tests, none, "expected-cost", every=False, told=True)
-        for label, every in (("every level", True), ("as installed", False)):
+        for label, every in RUNS.items():
+            if label not in options.runs:
+                continue
             base, learned = folder / f"{every}-ladder.duckdb", folder / f"{every}-learned.duckdb"
             measured(f"{label}, learning", lessons, tests, learned, "expected-cost", every=every)
             measured(f"{label}, ladder", faults, tests, base, "ladder", every=every)
             measured(f"{label}, learned", faults, tests, learned, "expected-cost", every=every)
+            _compare(label, runs, events)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print()
-    for label in ("every level", "as installed"):
-        _compare(label, runs, events)
 
 
 def _compare(label: str, runs: dict[str, Run], events: int) -> None:

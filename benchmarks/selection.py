@@ -1,6 +1,6 @@
 """Does the policy choose the right recovery, how soon, and what does that save?
 
-    python -m benchmarks.selection [--replicates 200] [--worlds 120] [--jobs 1]
+    python -m benchmarks.selection [--replicates 200] [--worlds 120] [--jobs 1] [--seed 20260]
 
 Drives the policies and the experience of `pytest_resilience.core.selection` through simulated
 failures whose true probabilities and costs are known, so that each choice can be held against
@@ -118,10 +118,11 @@ def gathered(
     replicates: int,
     policies: tuple[str, ...],
     run: Callable[..., Iterable[dict[str, Play]]],
+    seed: int = SEED,
 ) -> dict[str, Report]:
-    """Return a report by policy."""
+    """Return a report by policy; the first replicate has `seed`."""
     reports = {name: Report() for name in policies}
-    tasks = [(scenario, SEED + number, policies) for number in range(replicates)]
+    tasks = [(scenario, seed + number, policies) for number in range(replicates)]
     for plays in run(_replicate, tasks):
         for name, one in plays.items():
             reports[name].plays.append(one)
@@ -241,25 +242,27 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=200, help="rows of 1000 failures")
     parser.add_argument("--worlds", type=int, default=120, help="worlds drawn at random")
     parser.add_argument("--jobs", type=int, default=1, help="processes to use")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the first row and world")
     options = parser.parse_args()
     begun = time.perf_counter()
     print(described())
-    print(f"seeds      {SEED} to {SEED + options.replicates - 1}, worlds from {SEED}")
+    seed = options.seed
+    print(f"seeds      {seed} to {seed + options.replicates - 1}, worlds from {seed}")
     print(f"price of a lost recovery {PRICE_S:g} s, {FAILURES} failures, change at {CHANGE_AT}\n")
     with concurrent.futures.ProcessPoolExecutor(options.jobs) as pool:
         run = functools.partial(pool.map, chunksize=4)
-        reports = gathered("stationary", options.replicates, tuple(POLICIES), run)
+        reports = gathered("stationary", options.replicates, tuple(POLICIES), run, seed)
         print(f"An unchanging world, {options.replicates} replicates")
         stationary(reports)
         changes = {}
         for scenario in ("worse", "better"):
-            changes[scenario] = gathered(scenario, options.replicates, MAIN, run)
+            changes[scenario] = gathered(scenario, options.replicates, MAIN, run, seed)
             print(f"\nA change for the {scenario} at failure {CHANGE_AT}")
             changing(scenario, changes[scenario])
         for rising, told in ((False, "whatever they touch"), (True, "more at higher levels")):
             print(f"\n{options.worlds} random worlds, 500 failures each; recoveries cost {told}")
             playing = functools.partial(_random_replicate, rising=rising)
-            anywhere(list(run(playing, range(SEED, SEED + options.worlds))))
+            anywhere(list(run(playing, range(seed, seed + options.worlds))))
     print()
     results = list(bars(reports, changes))
     for met, told in results:

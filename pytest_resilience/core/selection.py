@@ -12,11 +12,12 @@ exactly if c_i / p_i < c_j / p_j.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from pytest_resilience.core.experience import COSTS_KEPT, Cell, Key
+from pytest_resilience.core.experience import COSTS_KEPT, Cell, Key, added, capped, counted
 from pytest_resilience.core.impact import UNSEEN_SCORE
 from pytest_resilience.core.ports import RandomSource
 
@@ -32,6 +33,10 @@ SHRINKAGE = 4.0
 FOREIGN_WEIGHT = 2.0
 #: Executions that the declared cost of a strategy is worth.
 NOMINAL_WEIGHT = 2.0
+#: Cures added in comparing, to the credit of what may only have had bad luck.
+CREDIT = 0.7
+#: Odds that nothing helps against failures of a type, before any was met in the run.
+HOPELESS = 0.01
 #: Standard deviations between a probability and its upper bound (95 %, one-sided).
 SPREAD = 1.64
 #: A strategy is a cheap probe if it costs less than this share of the best index.
@@ -59,6 +64,7 @@ class Candidate:
     Attributes:
         p: Probability that it cures, above 0 and below 1.
         upper: Upper bound of that probability, may exceed 1.
+        credited: The probability it is compared by, not below `p`; see `CREDIT`.
         cost_s: Mean seconds per execution, cured or not.
         samples: Remembered outcomes in exactly this situation.
         score: Weighted score, 0 to 1; 0.5 if there is none.
@@ -68,6 +74,7 @@ class Candidate:
     level: int
     p: float
     upper: float
+    credited: float
     cost_s: float
     samples: int
     score: float
@@ -76,6 +83,11 @@ class Candidate:
     def index(self) -> float:
         """Expected seconds per cure."""
         return self.cost_s / self.p
+
+    @property
+    def claim(self) -> float:
+        """Expected seconds per cure, to its credit: what it is compared by."""
+        return self.cost_s / self.credited
 
     @property
     def worst(self) -> float:
@@ -128,8 +140,13 @@ class Experience:
         # By (error type, strategy), then environment, then what had been tried.
         self._learned: dict[tuple[str, str], dict[str, dict[str, Cell]]] = {}
         self._scores = {} if scores is None else scores
+        # Pairs in which nothing was looked for that has changed since earlier runs.
+        self._unread: set[tuple[str, str]] = set()
+        # Failures by strategy since anything cured in this run, by (environment, error type).
+        self._vain: dict[tuple[str, str], Counter[str]] = {}
         for cell in cells:
             self._place(replace(cell))
+        self._unread.update(self._learned)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -143,11 +160,32 @@ class Experience:
 
     def record(self, key: Key, *, success: bool, cost_s: float) -> None:
         """Take in an outcome that took `cost_s` seconds to be known."""
-        learned = self._learned.get((key.error_type, key.strategy), {})
+        learned = self._known((key.error_type, key.strategy))
         cell = learned.get(key.environment, {}).get(key.tried)
         if cell is None:
             cell = self._place(Cell(key))
         cell.add(success=success, cost_s=cost_s)
+        if cell.renew():
+            # Situations differ less than before and after.
+            for other in self._learned[key.error_type, key.strategy][key.environment].values():
+                if other is not cell:
+                    other.recent = ""
+        vain = self._vain.setdefault((key.environment, key.error_type), Counter())
+        if success:
+            vain.clear()
+        else:
+            vain[key.strategy] += 1
+
+    def hope(self, environment: str, error_type: str) -> float:
+        """Return how likely anything helps against `error_type` by now, above 0 and at most 1.
+
+        What may help, nobody knows how often, fails n times in a row with the probability
+        1 / (n + 1); where nothing helps, everything fails always. Only what this run has
+        seen since the last cure counts: an outage ends.
+        """
+        vain = self._vain.get((environment, error_type), {})
+        unlikely = math.prod(failures + 1 for failures in vain.values())
+        return 1 / (1 + HOPELESS * unlikely) if vain else 1.0
 
     def weigh(
         self,
@@ -163,6 +201,14 @@ class Experience:
             self._weighed(option, environment, error_type, situation) for option in options
         )
 
+    def _known(self, pair: tuple[str, str]) -> dict[str, dict[str, Cell]]:
+        learned = self._learned.get(pair, {})
+        if pair in self._unread:
+            self._unread.remove(pair)
+            for cell in (c for situations in learned.values() for c in situations.values()):
+                cell.renew()
+        return learned
+
     def _place(self, cell: Cell) -> Cell:
         key = cell.key
         learned = self._learned.setdefault((key.error_type, key.strategy), {})
@@ -173,31 +219,27 @@ class Experience:
         self, option: Option, environment: str, error_type: str, situation: str
     ) -> Candidate:
         pair = (error_type, option.name)
-        learned = self._learned.get(pair, {})
+        learned = self._known(pair)
         here = learned.get(environment, {})
         elsewhere = [cells for name, cells in learned.items() if name != environment]
-        foreign = _counted(cells[situation] for cells in elsewhere if situation in cells)
-        own = _counted([here[situation]] if situation in here else [])
-        good, bad = _sum(_prior(here, situation), _capped(foreign, FOREIGN_WEIGHT), own)
+        foreign = counted(cells[situation] for cells in elsewhere if situation in cells)
+        own = counted([here[situation]] if situation in here else [])
+        good, bad = added(_prior(here, situation), capped(foreign, FOREIGN_WEIGHT), own)
         total = good + bad
-        p = good / total
+        hope = self.hope(environment, error_type)
+        p = hope * good / total
+        # The mean square of something that is nothing without hope.
+        square = p * (good + 1) / (total + 1)
         return Candidate(
             strategy=option.name,
             level=option.level,
             p=p,
-            upper=p + SPREAD * math.sqrt(p * (1 - p) / (total + 1)),
+            upper=p + SPREAD * math.sqrt(max(0.0, square - p * p)),
+            credited=hope * (good + CREDIT) / (total + CREDIT),
             cost_s=_cost(option, here.values(), [c for cells in elsewhere for c in cells.values()]),
             samples=sum(own),
             score=self._scores.get(pair, UNSEEN_SCORE),
         )
-
-
-def _counted(cells: Iterable[Cell]) -> tuple[int, int]:
-    good = bad = 0
-    for cell in cells:
-        good += cell.successes
-        bad += cell.failures
-    return good, bad
 
 
 def _prior(here: Mapping[str, Cell], situation: str) -> tuple[float, float]:
@@ -206,19 +248,10 @@ def _prior(here: Mapping[str, Cell], situation: str) -> tuple[float, float]:
     For a set of what was tried may be rare, and a first choice known only as a later one.
     """
     if situation:
-        good, bad = _sum(PRIOR, _counted(here.values()))
+        good, bad = added(PRIOR, counted(here.values()))
         return SHRINKAGE * good / (good + bad), SHRINKAGE * bad / (good + bad)
-    later = _counted(cell for tried, cell in here.items() if tried)
-    return _sum(PRIOR, _capped(later, SHRINKAGE))
-
-
-def _capped(counts: tuple[int, int], most: float) -> tuple[float, float]:
-    trusted = min(1.0, most / max(1, sum(counts)))
-    return trusted * counts[0], trusted * counts[1]
-
-
-def _sum(*counts: tuple[float, float]) -> tuple[float, float]:
-    return sum(good for good, _ in counts), sum(bad for _, bad in counts)
+    later = counted(cell for tried, cell in here.items() if tried)
+    return added(PRIOR, capped(later, SHRINKAGE))
 
 
 def _cost(option: Option, here: Iterable[Cell], elsewhere: Iterable[Cell]) -> float:
@@ -257,11 +290,11 @@ class ExpectedCost:
         price_s: Seconds that a lost recovery is worth; what costs more per cure than this
             even at the upper bound of its probability is not done.
         probe_share: How often a strategy that is cheap beside the best is tried before it,
-            so that one that has begun to help is found.
+            and how often one where nothing is worth it, so that what has begun to help is found.
     """
 
     price_s: float = 120.0
-    probe_share: float = 0.05
+    probe_share: float = 0.03
     name = POLICIES[0]
 
     def choose(
@@ -272,19 +305,22 @@ class ExpectedCost:
         left = _untried(every, tried)
         worthy = [c for c in left if c.worst <= self.price_s]
         if not worthy:
-            return Choice(None, self._stopped(left), every)
-        best = min(worthy, key=lambda c: (c.index, c.level))
+            least = min(left, key=lambda c: c.worst, default=None)
+            if least is None or chance.random() >= self.probe_share:
+                return Choice(None, self._stopped(least), every)
+            return _probed(least, every)
+        best = min(worthy, key=lambda c: (c.claim, c.level))
         cheap = [c for c in worthy if c.cost_s < PROBE_COST * best.index and c is not best]
         if cheap and chance.random() < self.probe_share:
-            probe = cheap[int(chance.random() * len(cheap))]
-            reason = f"{probe.told()}; cheap enough to see whether it helps by now"
-            return Choice(probe.strategy, reason, every, probe=True)
-        return Choice(best.strategy, f"{best.told()}, {_rank(left)}", every)
+            return _probed(cheap[int(chance.random() * len(cheap))], every)
+        reason = f"{best.told()}, {_rank(left)}"
+        if (rival := min(worthy, key=lambda c: c.index)).index < best.index:
+            reason = f"{best.told()}, and too little known to prefer {rival.told()}"
+        return Choice(best.strategy, reason, every)
 
-    def _stopped(self, left: Sequence[Candidate]) -> str:
-        if not left:
+    def _stopped(self, least: Candidate | None) -> str:
+        if least is None:
             return "nothing left to try"
-        least = min(left, key=lambda c: c.worst)
         cure = f"{least.strategy} costs at least {least.worst:.0f} s per cure"
         return f"nothing left is worth it: {cure}, a lost recovery {self.price_s:.0f} s"
 
@@ -353,6 +389,11 @@ def policy_named(name: str) -> Policy:
 
 def _untried(candidates: Iterable[Candidate], tried: frozenset[str]) -> list[Candidate]:
     return [c for c in candidates if c.strategy not in tried]
+
+
+def _probed(candidate: Candidate, every: tuple[Candidate, ...]) -> Choice:
+    reason = f"{candidate.told()}; tried to see whether it helps by now"
+    return Choice(candidate.strategy, reason, every, probe=True)
 
 
 def _rank(left: Sequence[Candidate]) -> str:

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_resilience.core.experience import COSTS_KEPT, OUTCOMES_KEPT, Cell, Key
+from pytest_resilience.core.experience import (
+    COSTS_KEPT,
+    OUTCOMES_KEPT,
+    Cell,
+    Key,
+    unchanged,
+)
 from pytest_resilience.core.selection import Candidate, Experience, Option, joined
 
 HERE, THERE = "chrome 131 linux local", "firefox 140 linux grid"
@@ -27,12 +33,12 @@ def key(
 
 
 def experience(*lessons: tuple[Key, str, float]) -> Experience:
-    """Return what is known after `lessons`: of a key, outcomes such as "101", seconds each."""
+    """Return what a later run knows: of a key, outcomes such as "101", seconds each."""
     known = Experience()
     for of, results, cost_s in lessons:
         for result in results:
             known.record(of, success=result == "1", cost_s=cost_s)
-    return known
+    return Experience(known.cells)
 
 
 def weighed(
@@ -123,9 +129,18 @@ class TestProbability:
         assert candidate.upper == pytest.approx(4 / 6 + 1.64 * math.sqrt(4 / 6 * 2 / 6 / 7))
         assert candidate.samples == 4
 
-    def test_only_the_newest_twenty_outcomes_count(self) -> None:
-        candidate = weighed(experience((key(), "0" * 500 + "1" * 20, 7.0)))
-        assert candidate.p == pytest.approx(21 / 22)
+    def test_only_the_newest_forty_outcomes_count(self) -> None:
+        cell = Cell(key(), "0" * 10, 7.0, 10)
+        for number in range(80):
+            cell.add(success=number % 2 == 0, cost_s=7.0)
+        assert (cell.successes, cell.failures) == (20, 20)
+        assert weighed(Experience([cell])).p == pytest.approx(21 / 42)
+
+    def test_it_is_compared_with_seven_tenths_of_a_cure_to_its_credit(self) -> None:
+        assert weighed(Experience()).credited == pytest.approx(1.7 / 2.7)
+        assert weighed(Experience([Cell(key(), "1101", 7.0, 4)])).credited == pytest.approx(
+            4.7 / 6.7
+        )
 
     def test_after_a_failure_the_rate_in_all_situations_counts_as_four_outcomes(self) -> None:
         known = experience((key(), "111111", 7.0))
@@ -210,6 +225,114 @@ class TestProbability:
             known.record(key(tried=where), success=result, cost_s=1.0)
             change = weighed(known, RESTART, *tried).p - before
             assert change >= -1e-12 if result else change <= 1e-12
+
+
+class TestChange:
+    """What came before a change that is beyond doubt counts no more."""
+
+    @pytest.mark.parametrize(
+        ("recent", "since"),
+        [
+            pytest.param("", 0, id="nothing"),
+            pytest.param("1" * 40, 40, id="nothing-but-cures"),
+            pytest.param("1" * 30 + "000", 33, id="bad-luck"),
+            pytest.param("1" * 30 + "00000", 5, id="a-change-for-the-worse"),
+            pytest.param("0" * 30 + "11111", 5, id="a-change-for-the-better"),
+            pytest.param("10" * 20, 40, id="half-and-half"),
+            pytest.param("01" * 12 + "0" * 6, 30, id="half-and-half-and-bad-luck"),
+            pytest.param("0" * 20 + "1" * 20, 20, id="long-ago"),
+        ],
+    )
+    def test_as_many_outcomes_count_as_there_are_since_the_latest_one(
+        self, recent: str, since: int
+    ) -> None:
+        assert unchanged(recent) == since
+        cell = Cell(key(), recent, 1.0, 5)
+        assert cell.renew() is (since < len(recent))
+        assert cell.recent == recent[len(recent) - since :]
+
+    def test_one_change_after_another_is_noticed(self) -> None:
+        cell = Cell(key())
+        for outcome in "1" * 20 + "0" * 10 + "1" * 10:
+            cell.add(success=outcome == "1", cost_s=1.0)
+            cell.renew()
+        assert cell.recent == "1" * 10
+
+    @given(st.text("01", max_size=OUTCOMES_KEPT))
+    def test_cures_and_failures_are_treated_alike(self, recent: str) -> None:
+        mirrored = recent.translate(str.maketrans("01", "10"))
+        assert unchanged(mirrored) == unchanged(recent)
+        assert (unchanged(recent) == 0) is (recent == "")
+
+    @given(st.text("01", min_size=10, max_size=10))
+    def test_ten_outcomes_tell_of_no_change(self, recent: str) -> None:
+        """At the least: whatever is believed of the first ones was believed of so few."""
+        if unchanged(recent) < 10:
+            assert recent in ("1" * 5 + "0" * 5, "0" * 5 + "1" * 5)
+
+    def test_a_change_in_one_situation_makes_the_others_doubtful(self) -> None:
+        known = Experience(
+            [Cell(key(), "1" * 30, 7.0, 30), Cell(key(tried="retry"), "1" * 30, 7.0, 30)]
+        )
+        other = [Cell(key("retry"), "0" * 9, 1.0, 9), Cell(key(environment=THERE), "11", 7.0, 2)]
+        known = Experience([*known.cells, *other])
+        for _ in range(5):
+            known.record(key(), success=False, cost_s=7.0)
+        recent = {cell.key: cell.recent for cell in known.cells}
+        assert recent[key()] == "0" * 5
+        assert recent[key(tried="retry")] == ""
+        assert (recent[key("retry")], recent[key(environment=THERE)]) == ("0" * 9, "11")
+
+    def test_what_it_costs_is_not_forgotten(self) -> None:
+        known = Experience([Cell(key(), "1" * 30, 9.0, 50)])
+        for _ in range(5):
+            known.record(key(), success=False, cost_s=9.0)
+        assert weighed(known).cost_s == pytest.approx((2 * 7 + 50 * 9) / 52)
+
+
+class TestHope:
+    """Where everything fails, it is likely that nothing helps."""
+
+    def test_it_is_whole_until_something_fails(self) -> None:
+        known = Experience([Cell(key(), "0" * 20, 7.0, 20)])
+        assert known.hope(HERE, "gpu") == 1.0
+        known.record(key(), success=True, cost_s=7.0)
+        assert known.hope(HERE, "gpu") == 1.0
+
+    def test_each_failure_of_each_strategy_makes_it_smaller(self) -> None:
+        known = Experience()
+        for strategy in ("retry", "retry", "restart", "reset"):
+            known.record(key(strategy), success=False, cost_s=1.0)
+        # Chances of 1/3, 1/2 and 1/2 if something helps.
+        assert known.hope(HERE, "gpu") == pytest.approx(1 / (1 + 0.01 * 3 * 2 * 2))
+        assert known.hope(THERE, "gpu") == known.hope(HERE, "driver") == 1.0
+
+    def test_a_cure_by_anything_restores_it(self) -> None:
+        known = Experience()
+        for _ in range(50):
+            known.record(key("retry"), success=False, cost_s=1.0)
+        assert known.hope(HERE, "gpu") < 0.7
+        known.record(key(), success=True, cost_s=7.0)
+        assert known.hope(HERE, "gpu") == 1.0
+
+    def test_a_later_run_begins_with_all_of_it(self) -> None:
+        known = Experience()
+        for _ in range(50):
+            known.record(key("retry"), success=False, cost_s=1.0)
+        assert Experience(known.cells).hope(HERE, "gpu") == 1.0
+
+    def test_probability_bound_and_credit_shrink_with_it(self) -> None:
+        known = Experience()
+        before = weighed(known)
+        for strategy in ("a", "b", "c", "d"):
+            for _ in range(9):
+                known.record(key(strategy), success=False, cost_s=1.0)
+        hope, after = known.hope(HERE, "gpu"), weighed(known)
+        assert hope == pytest.approx(1 / 101)
+        assert after.p == pytest.approx(before.p * hope)
+        assert after.credited == pytest.approx(before.credited * hope)
+        assert after.p < after.upper < before.upper
+        assert after.samples == before.samples
 
 
 class TestCost:

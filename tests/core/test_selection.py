@@ -42,9 +42,11 @@ def candidate(
     *,
     level: int = 1,
     upper: float | None = None,
+    credited: float | None = None,
     score: float = 0.5,
 ) -> Candidate:
-    return Candidate(name, level, p, p if upper is None else upper, cost_s, 0, score)
+    upper, credited = (p if value is None else value for value in (upper, credited))
+    return Candidate(name, level, p, upper, credited, cost_s, 0, score)
 
 
 def chosen(
@@ -90,6 +92,7 @@ class TestCandidate:
             "level": 3,
             "p": 0.875,
             "upper": 0.875,
+            "credited": 0.875,
             "cost_s": 7.0,
             "samples": 0,
             "score": 0.5,
@@ -211,9 +214,9 @@ class TestProbes:
     @pytest.mark.parametrize(
         ("draws", "expected"),
         [
-            pytest.param((0.049, 0.0), "retry", id="first-cheap-one"),
-            pytest.param((0.049, 0.99), "wait", id="last-cheap-one"),
-            pytest.param((0.05, 0.0), "restart", id="nineteen-times-in-twenty"),
+            pytest.param((0.029, 0.0), "retry", id="first-cheap-one"),
+            pytest.param((0.029, 0.99), "wait", id="last-cheap-one"),
+            pytest.param((0.03, 0.0), "restart", id="most-often-none"),
         ],
     )
     def test_chance_decides_whether_and_which(
@@ -226,7 +229,7 @@ class TestProbes:
     def test_a_probe_says_that_it_is_one(self) -> None:
         choice = ExpectedCost().choose(self.CANDIDATES, tried=frozenset(), chance=Drawn(0.0, 0.0))
         assert choice.reason == (
-            "retry: 1.0 s / 0.04 = 25.0 s per cure; cheap enough to see whether it helps by now"
+            "retry: 1.0 s / 0.04 = 25.0 s per cure; tried to see whether it helps by now"
         )
 
     def test_without_a_share_nothing_is_probed(self) -> None:
@@ -238,6 +241,41 @@ class TestProbes:
         assert hopeless.cost_s < 0.15 * 99
         both = [hopeless, candidate("reset", 60.0, 0.6)]
         assert chosen(ExpectedCost(), both, chance=Drawn(0.0, 0.0)) == "reset"
+
+    @pytest.mark.parametrize(
+        ("draw", "expected"), [(0.029, "hoped"), (0.03, None)], ids=["now-and-then", "most-often"]
+    )
+    def test_where_nothing_is_worth_it_what_may_be_soonest_is_probed(
+        self, draw: float, expected: str | None
+    ) -> None:
+        hopeless = candidate("known", 13.0, 0.01, upper=0.05)
+        hoped = candidate("hoped", 60.0, 0.1, upper=0.4)
+        choice = ExpectedCost().choose([hopeless, hoped], tried=frozenset(), chance=Drawn(draw))
+        assert (choice.strategy, choice.probe) == (expected, expected is not None)
+
+
+class TestCredit:
+    """What may only have had bad luck is not left too early."""
+
+    LUCKLESS = candidate("luckless", 1.0, 0.2, credited=0.3)
+    KNOWN = candidate("known", 3.5, 0.9, level=3)
+
+    def test_candidates_are_compared_to_their_credit(self) -> None:
+        assert self.KNOWN.index < self.LUCKLESS.index
+        assert chosen(ExpectedCost(), [self.LUCKLESS, self.KNOWN]) == "luckless"
+
+    def test_it_says_so(self) -> None:
+        choice = ExpectedCost().choose(
+            [self.LUCKLESS, self.KNOWN], tried=frozenset(), chance=Drawn()
+        )
+        assert choice.reason == (
+            "luckless: 1.0 s / 0.20 = 5.0 s per cure, and too little known to prefer "
+            "known: 3.5 s / 0.90 = 3.9 s per cure"
+        )
+
+    def test_with_much_known_it_counts_for_little(self) -> None:
+        worse = candidate("worse", 1.0, 0.2, credited=0.21)
+        assert chosen(ExpectedCost(), [worse, self.KNOWN]) == "known"
 
 
 class TestWeightedScore:
