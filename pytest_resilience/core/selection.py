@@ -183,7 +183,7 @@ class Experience:
         1 / (n + 1); where nothing helps, everything fails always. Only what this run has
         seen since the last cure counts: an outage ends.
         """
-        vain = self._vain.get((environment, error_type), {})
+        vain: Mapping[str, int] = self._vain.get((environment, error_type), {})
         unlikely = math.prod(failures + 1 for failures in vain.values())
         return 1 / (1 + HOPELESS * unlikely) if vain else 1.0
 
