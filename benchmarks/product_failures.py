@@ -33,6 +33,8 @@ FILES = {
     "faulty_app.py": ACCEPTANCE / "suites" / "faulty_app.py",
     "lab.py": ACCEPTANCE / "lab.py",
 }
+#: What the ratio of the wall times may be at most.
+BAR = 1.03
 _COUNTS = re.compile(r"(\d+) (failed|passed|errors?|rerun)")
 
 
@@ -112,6 +114,9 @@ def main() -> None:
             f"median of ratios {statistics.median(ratios):.3f} "
             f"({min(ratios):.3f} to {max(ratios):.3f})"
         )
+    wall = [statistics.median(done.wall_s for done in runs[side]) for side in (False, True)]
+    missed = wall[1] / wall[0] > BAR
+    print(f"\nwall time at most {BAR} of plain: {'missed' if missed else 'met'}")
     ends = {str(sorted(done.counts.items())) for side in runs.values() for done in side}
     if len(ends) > 1:
         sys.exit(f"the runs did not end alike: {ends}")
