@@ -8,7 +8,7 @@ verdict by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_resilience.config import ItemPolicy, Settings
@@ -58,6 +58,11 @@ class Incident:
     cost_s: float = 0.0
     root_error_id: str = ""
     incident_id: str = ""
+
+    @property
+    def strategy_name(self) -> str:
+        """The name of its strategy, "" if there is none."""
+        return self.strategy.name if self.strategy is not None else ""
 
 
 @dataclass(slots=True)
@@ -175,15 +180,6 @@ class RecoveryEngine:
         if diagnosis.error_type.infrastructure and not incident.decision.retry:
             self._sink.emit(events.ESCALATION, _escalation(incident, history))
         return incident
-
-    def prefer(self, incident: Incident, name: str) -> None:
-        """Let the strategy called `name` recover from `incident`, if it is allowed and can."""
-        situation = incident.situation
-        if situation is None or (situation.allowed and name not in situation.allowed):
-            return
-        strategy, choice = self.chooser.choose(replace(situation, allowed=(name,)))
-        if strategy is not None:
-            incident.strategy, incident.choice = strategy, choice
 
     def recover(self, incident: Incident, environment: Environment) -> None:
         """Run the strategy of `incident` on `environment` and measure it; never raises."""

@@ -22,7 +22,7 @@ import pytest
 from _pytest.runner import check_interactive_exception, show_test_item
 
 from pytest_resilience.config import ItemPolicy
-from pytest_resilience.core.applicability import LEAVING
+from pytest_resilience.core.applicability import LEAVING, WORKER_CHANGES
 from pytest_resilience.core.deferral import DEFER
 from pytest_resilience.core.events import Attempt
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel
@@ -242,7 +242,7 @@ class AttemptLoop:
 
     def _goes_on(self, case: Case, incident: Incident) -> bool:
         """Return whether another attempt may follow; if it does so here, wait for its circuits."""
-        if self._circuits.calm or self._desk.leads_away(case, incident):
+        if self._circuits.calm or incident.strategy_name in WORKER_CHANGES:
             return True
         admission = self._gate.admission(case.item, self._position)
         if admission is Admission.REFUSED:
@@ -332,7 +332,7 @@ class AttemptLoop:
     ) -> float:
         """Tear down what the attempt leaves, and recover; return the seconds of the teardown."""
         later = case.item in self._deferred
-        leaves = later or (incident.strategy is not None and incident.strategy.name in LEAVING)
+        leaves = later or incident.strategy_name in LEAVING
         following = case.nextitem if leaves else shared_node(case.item)
         run = partial(case.ihook.pytest_runtest_teardown, item=case.item, nextitem=following)
         call, down = self._phase(case, "teardown", run, judged=False)

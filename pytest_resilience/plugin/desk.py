@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_resilience.config import ItemPolicy
-from pytest_resilience.core.applicability import WORKER_CHANGES, WORKER_SWITCH
 from pytest_resilience.core.events import Attempt
 from pytest_resilience.core.failures import ExceptionFact, Failure
 from pytest_resilience.core.knobs import ran_short
@@ -150,18 +149,6 @@ class FailureDesk:
         #: Returns where the stream of WebDriver commands stands now.
         self.mark = environment.mark
         self._failed_setups: dict[FixtureDef, tuple[int, int]] = {}
-
-    def leads_away(self, case: Case, incident: Incident) -> bool:
-        """Return whether the item goes to another worker next.
-
-        It may do so rather than wait for a circuit here: the cause may be this very worker.
-        """
-        try:
-            if self._circuits.refusing(case.item):
-                self._engine.prefer(incident, WORKER_SWITCH)
-        except Exception as fault:  # noqa: BLE001 - then it waits
-            self._guard(fault)
-        return incident.strategy is not None and incident.strategy.name in WORKER_CHANGES
 
     def open(self, case: Case, phase: str, error: BaseException) -> Incident | None:
         """Diagnose `error` and decide whether the item is run again.

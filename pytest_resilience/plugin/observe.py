@@ -33,6 +33,9 @@ INJECTED = "resilience_injected"
 #: Attribute of the reports of an item that never ran because a circuit stayed open.
 BLOCKED = "resilience_blocked"
 
+#: Attributes without which the report of a phase that passed says just that.
+SPECIAL = frozenset({ATTEMPT, RECOVERED, PART_FAILED, BLOCKED, "wasxfail"})
+
 _MESSAGE_LIMIT = 8_000
 _CHAIN_LIMIT = 50
 

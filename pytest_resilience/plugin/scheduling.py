@@ -104,6 +104,9 @@ class ResilientScheduling:
     @property
     def tests_finished(self) -> bool:
         """Whether nothing is left that can be done; asked after every event."""
+        if self._queued > len(self._seats) > 0 and not self._waiting:
+            # Somebody has more than one item: most of the time, and all that has to be asked.
+            return False
         if self._collection is not None and self._inner.tests_finished:
             # All that is left is held back, until somebody says that nothing more comes.
             for seat in self._seats.values():

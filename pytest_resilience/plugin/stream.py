@@ -16,7 +16,7 @@ import pytest
 
 from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.plugin.kept import KEPT
-from pytest_resilience.plugin.observe import BLOCKED, Recorder
+from pytest_resilience.plugin.observe import BLOCKED, SPECIAL, Recorder
 
 #: Attribute of a report that this process has made itself: no other one has recorded it.
 OWN = "resilience_own"
@@ -104,6 +104,11 @@ class ReportStream:
         # A lost worker is reported with no phase at all, and nothing follows.
         if report.when not in ("setup", "call"):
             del self._items[key]
+            quiet = len(item.reports) == 3 and not item.attempts
+            if quiet and all(map(_says_no_more, item.reports)):
+                recorder.passed(report.nodeid, item.reports, worker)
+                self.on_result(recorder.results[-1])
+                return
             self.on_result(recorder.settled(report.nodeid, item.reports, item.attempts, worker))
 
     def close(self, recorded: Callable[[str, str], bool]) -> None:
@@ -124,6 +129,11 @@ class ReportStream:
 
 def _nothing(_event: object) -> None:
     """Nobody wants to hear of it."""
+
+
+def _says_no_more(report: pytest.TestReport) -> bool:
+    """Return whether `report` says that its phase has passed, and nothing besides."""
+    return report.outcome == "passed" and SPECIAL.isdisjoint(report.__dict__)
 
 
 def decides(report: pytest.TestReport) -> bool:
