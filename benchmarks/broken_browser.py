@@ -101,8 +101,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     more = parser.add_argument
-    more("--tests", type=int, default=40, help="tests of each browser (default 40)")
-    more("--dies-after", type=float, default=3.0, help="seconds the broken one lives (default 3)")
+    more("--tests", type=int, default=60, help="tests of each browser (default 60)")
+    more("--dies-after", type=float, default=4.0, help="seconds the broken one lives (default 4)")
     more("--arms", nargs="+", choices=tuple(ARMS), default=["block", "defer", "none"])
     options = parser.parse_args()
     print(described())
