@@ -70,7 +70,9 @@ def end(left: Iterable[Mapping[str, Any]], environment: Mapping[str, str]) -> in
     sessions = [_session(each) for each in left]
     local = [s for s in sessions if not s.remote and _is_left(s)]
     remote = [s for s in sessions if s.remote and s.session_id][-_REMOTE_KEPT:]
-    begun = [_session({"driver": driver, "group": True}) for driver in _drivers(environment)]
+    known = {s.driver_process for s in local}
+    drivers = [driver for driver in _drivers(environment) if driver not in known]
+    begun = [_session({"driver": driver, "group": True}) for driver in drivers]
     for session in (*local, *remote, *begun):
         endings.discard(session)
     for profile in profiles:

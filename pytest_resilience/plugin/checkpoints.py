@@ -21,6 +21,7 @@ from pytest_resilience.core.ports import EventSink
 from pytest_resilience.core.saved import encoded
 from pytest_resilience.exceptions import StoreError
 from pytest_resilience.plugin.handle import SHELF
+from pytest_resilience.plugin.sharing import is_here
 from pytest_resilience.plugin.sink import SystemClock
 from pytest_resilience.store.checkpoints import CheckpointFiles
 
@@ -270,14 +271,18 @@ class Keeper:
         self._sink = sink
         self._results = results
         self._apart = False
+        #: Workers that do not write where this process does.
+        self.elsewhere: set[str] = set()
         #: Returns whether the run may be resumed, so that nothing is to be thrown away.
         self.unfinished: Callable[[], bool] = bool
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker about to start where the checkpoints are, or give it them."""
-        folder = self._shared if getattr(node.gateway.spec, "popen", False) else ""
+        folder = self._shared if is_here(node.gateway.spec) else ""
         self._apart = self._apart or not folder
+        if not folder:
+            self.elsewhere.add(node.gateway.id)
         records = [] if folder else [json.dumps(record) for record in self._shelf.all()]
         node.workerinput[INPUT] = {"run": self._run, "folder": folder, "records": records}
 

@@ -99,7 +99,9 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
         register(keeper, "resilience-checkpoints")
         register(wards.Signature(config, session_id), "resilience-signature")
     else:
-        recorder = Recorder(sink, _nothing, _nothing)
+        # Where the controller cannot read what is written here, it writes verdicts down itself.
+        listening = HookedSink(None, config, faults) if shelf.apart else sink
+        recorder = Recorder(listening, _nothing, _nothing)
         register(SpoolCloser(spool), "resilience-spool")
         register(resume.WorkerChoice(config, REFUSAL), "resilience-choice")
     if controls:

@@ -128,11 +128,22 @@ class Scheduler:
 class WorkerWords:
     """Hears what workers say when they end, and counts what they could not write down."""
 
-    def __init__(self, records: Records, spool: Spool | None, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        records: Records,
+        spool: Spool | None,
+        ledger: Ledger,
+        own: Recorder,
+        faults: FaultReporter,
+    ) -> None:
+        self._own = own
+        self._faults = faults
         self._records = records
         self._spool = spool
         self._ledger = ledger
         self._told: dict[str, int] = {}
+        #: Whether a worker has ended without a word.
+        self._silent = False
         self._workers = 0
         self._collected = False
 
@@ -153,7 +164,9 @@ class WorkerWords:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Hear of records that a worker has lost."""
-        self._told[node.gateway.id] = getattr(node, "workeroutput", {}).get(_LOST, 0)
+        output = getattr(node, "workeroutput", {})
+        self._told[node.gateway.id] = output.get(_LOST, 0)
+        self._silent = self._silent or not output
 
     def count(self) -> None:
         """All workers have ended: let what they lost be told with what was lost here."""
@@ -165,6 +178,23 @@ class WorkerWords:
         if named:
             self._spool.lost += sum(lost.values())
             self._spool.error = self._spool.error or f"written by {', '.join(named)}, not found"
+        if named or self._silent:
+            self._make_good()
+
+    def _make_good(self) -> None:
+        """Write down the verdicts that were reported here, and not written down where they fell."""
+        written = self._records.results()
+        missing = [
+            result
+            for result in self._own.results
+            if result.worker in self._told and (result.worker, result.nodeid) not in written
+        ]
+        for result in missing:
+            self._own.record(result)
+        if missing:
+            workers = ", ".join(sorted({result.worker for result in missing}))
+            told = f"{len(missing)} verdicts of {workers} were not written down there"
+            self._faults.notes["taken from reports"] = told
 
 
 class OneEntryEach:
@@ -207,9 +237,11 @@ def register(
     manager = config.pluginmanager
     own = recorder.recording(sink)
     each = config.getoption("dist", "no") == _EACH
-    stream = ReportStream(recorder, own=own, per_worker=each)
+    elsewhere = checkpoints.elsewhere if spool is not None else frozenset()
+    scribe = recorder.recording(spool) if spool is not None else None
+    stream = ReportStream(recorder, own=own, per_worker=each, elsewhere=elsewhere, scribe=scribe)
     folder = settings.db.parent / "spool" if settings.db is not None else None
-    records = Records(folder, session_id)
+    records = Records(folder, session_id, elsewhere)
     engine = RecoveryEngine(
         settings,
         clock=SystemClock(),
@@ -235,7 +267,7 @@ def register(
     )
     scheduler = Scheduler(xdist, journeys, losses, faults)
     ledger = Ledger(config, recorder.results, faults)
-    words = WorkerWords(records, spool, ledger)
+    words = WorkerWords(records, spool, ledger, own, faults)
 
     def closing() -> None:
         journeys.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,14 @@ class Records:
 
     Args:
         folder: Where spools are, None if there are none.
+        elsewhere: Workers whose verdicts this process writes down as it hears of them.
     """
 
-    def __init__(self, folder: Path | None, session_id: str) -> None:
+    def __init__(
+        self, folder: Path | None, session_id: str, elsewhere: Set[str] = frozenset()
+    ) -> None:
         self._folder = folder
+        self._elsewhere = elsewhere
         self._session_id = session_id.encode()
 
     def reruns(self, worker: str, nodeid: str) -> list[Attempt]:
@@ -41,7 +45,7 @@ class Records:
 
     def has_result(self, worker: str, nodeid: str) -> bool:
         """Return whether `worker` has written down the verdict of an item, or cannot write."""
-        if self._folder is None:
+        if self._folder is None or worker in self._elsewhere:
             return True
         return any(
             kind == events.TEST_RESULT and data.get("nodeid") == nodeid
@@ -82,16 +86,20 @@ class Records:
                 lost[worker] = lost.get(worker, 0) + missing
         return lost
 
+    def results(self) -> set[tuple[str, str]]:
+        """Return worker and node id of all verdicts that are written down."""
+        return {
+            (str(data.get("worker") or writer), str(data.get("nodeid")))
+            for path, writer in self._spools()
+            for kind, data in _told(path)
+            if kind == events.TEST_RESULT
+        }
+
     def _of(self, worker: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for path, writer in self._spools():
             if writer != worker:
                 continue
-            for line in _lines(path):
-                try:
-                    record = json.loads(line)
-                    yield record["kind"], record["data"]
-                except (ValueError, KeyError, TypeError):
-                    continue
+            yield from _told(path)
 
     def _spools(self) -> Iterator[tuple[Path, str]]:
         """Yield the spools of this session, with who writes them."""
@@ -103,6 +111,16 @@ class Records:
                 continue
             if head is not None and head[1] == self._session_id:
                 yield path, head[2].decode()
+
+
+def _told(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield kind and content of the records of a spool."""
+    for line in _lines(path):
+        try:
+            record = json.loads(line)
+            yield record["kind"], record["data"]
+        except (ValueError, KeyError, TypeError):
+            continue
 
 
 def _lines(path: Path) -> list[bytes]:

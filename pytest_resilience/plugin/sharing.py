@@ -45,7 +45,7 @@ class SharedCircuits:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker about to start where circuits are kept."""
-        here = _is_here(node.gateway.spec)
+        here = is_here(node.gateway.spec)
         node.workerinput[_PLACE] = str(self._place) if here and self._enabled else ""
         asks = self._enabled and not here and self._exchange.attend(node)
         node.workerinput[_ASKS] = asks
@@ -76,7 +76,7 @@ class SharedCircuits:
         return merged(self._told)
 
 
-def _is_here(spec: Any) -> bool:
+def is_here(spec: Any) -> bool:
     """Return whether a worker runs on this machine; one behind a gateway to another does not."""
     return bool(getattr(spec, "popen", False)) and not getattr(spec, "via", None)
 

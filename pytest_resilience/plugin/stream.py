@@ -43,6 +43,8 @@ class ReportStream:
         wanted: Node ids to listen to; None for all.
         own: For what this process has made; without it that is passed over.
         per_worker: Whether every worker runs every item, for a verdict of its own.
+        elsewhere: Workers whose verdicts nobody has written down where this process can read it.
+        scribe: Writes down theirs.
 
     Attributes:
         on_rerun: Called with every report of a superseded attempt, after it was taken in.
@@ -56,8 +58,12 @@ class ReportStream:
         *,
         own: Recorder | None = None,
         per_worker: bool = False,
+        elsewhere: Set[str] = frozenset(),
+        scribe: Recorder | None = None,
     ) -> None:
         self._recorder = recorder
+        self._elsewhere = elsewhere
+        self._scribe = scribe or recorder
         self._wanted = wanted
         self._own = own
         self._per_worker = per_worker
@@ -77,7 +83,7 @@ class ReportStream:
             return
         if self._wanted is not None and report.nodeid not in self._wanted:
             return
-        recorder: Recorder | None = self._recorder
+        recorder: Recorder | None = self._of(getattr(report, "worker_id", "main"))
         if hasattr(report, OWN):
             recorder = self._own
         if recorder is not None:
@@ -111,6 +117,9 @@ class ReportStream:
                 return
             self.on_result(recorder.settled(report.nodeid, item.reports, item.attempts, worker))
 
+    def _of(self, worker: str) -> Recorder:
+        return self._scribe if worker in self._elsewhere else self._recorder
+
     def close(self, recorded: Callable[[str, str], bool]) -> None:
         """Settle the items that have ended, and of whose teardown nothing was heard.
 
@@ -121,7 +130,7 @@ class ReportStream:
             if any(map(decides, item.reports)):
                 del self._items[key]
                 worker = getattr(item.reports[-1], "worker_id", "main")
-                recorder = self._recorder
+                recorder = self._of(worker)
                 if self._own is not None and not recorded(worker, key[0]):
                     recorder = self._own
                 self.on_result(recorder.settled(key[0], item.reports, item.attempts, worker))

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_resilience.plugin.sharing import is_here
+
 if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 
@@ -127,7 +129,7 @@ class Wardens:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker about to start where to write, if it is on this machine."""
-        if getattr(node.gateway.spec, "popen", False):
+        if is_here(node.gateway.spec):
             node.workerinput[INPUT] = str(self._of(node))
 
     def reap(self, node: Any) -> int:

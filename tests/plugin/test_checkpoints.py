@@ -120,6 +120,10 @@ def test_it_goes_through_the_controller_to_another_machine(
     assert [note[1] for note in notes] == ["0", "2"]
     assert len({note[2] for note in notes}) == 2
     assert left(tmp_path) == []
+    if NO_HISTORY not in arguments:
+        # What was recorded there cannot be read here.
+        told = History(suite / ".resilience" / "history.duckdb").read("SELECT * FROM test_results")
+        assert sorted(row["verdict"] for row in told) == ["passed", "recovered"]
 
 
 def test_a_test_that_did_not_pass_leaves_what_it_saved_last_in_the_history(
