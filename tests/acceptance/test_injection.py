@@ -107,6 +107,8 @@ def run_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             env=env,
         )
         left = remains(temporary) if resilience else list(map(str, processes_of(temporary)))
+        # A worker that takes another's place has a folder of pytest's own there.
+        left = [text for text in left if not text.startswith("pytest-of-")]
         assert left == [], run.output
         return run
 
