@@ -93,6 +93,8 @@ def relaunch_without_gpu(applied: Applied) -> None:
         session.requested = original
     if reborn is None:
         raise FaultError(f"{applied.name}: the browser could not be started anew.")
+    # Nobody shall lay what fails now to the end of the one before.
+    registry.forget(session)
     applied.prove(session=reborn.session_id, webgl=_draws(reborn))
 
 

@@ -227,7 +227,7 @@ CATALOGUE: tuple[Fault, ...] = (
 
     Fault("lose_webgl_context", _T.GPU_ERROR, _I.MILD, DEVTOOLS,
           "The page's WebGL contexts are lost, by their own extension WEBGL_lose_context.",
-          (_E.GPU,), need=Need.WEBGL, simulation=_GRAPHICS),
+          (_E.PRODUCT, _E.UNKNOWN), recoverable=False, need=Need.WEBGL, simulation=_GRAPHICS),
     Fault("crash_gpu_process", _T.GPU_ERROR, _I.MODERATE, DEVTOOLS,
           "The graphics process crashes, by DevTools; the browser starts another one.",
           (_E.GPU,), lasts_s=0, need=Need.WEBGL, simulation=_GRAPHICS),

@@ -107,6 +107,8 @@ def run_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             env=env,
         )
         left = remains(temporary) if resilience else list(map(str, processes_of(temporary)))
+        # A worker that takes another's place has a folder of pytest's own there.
+        left = [text for text in left if not text.startswith("pytest-of-")]
         assert left == [], run.output
         return run
 
@@ -146,11 +148,11 @@ def test_with_resilience_it_is_recovered_or_rightly_diagnosed(
     with_it: SuiteRun, fault: Fault
 ) -> None:
     test = f"test_shop[{name_of(fault)}]"
-    assert with_it.verdicts[test] in VERDICTS[fault.outcome], with_it.output
+    assert with_it.verdicts[test] in VERDICTS[fault.outcome], with_it.attempts(test)
     told = errors(with_it, test)
     assert told, with_it.output
     labels = {error.label for error in fault.errors} if fault.errors else {None}
-    assert set(told) <= labels, with_it.output
+    assert set(told) <= labels, with_it.attempts(test)
     assert with_it.verdicts["test_nothing_is_injected"] == "passed"
 
 
