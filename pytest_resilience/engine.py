@@ -8,85 +8,31 @@ verdict by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_resilience.config import ItemPolicy, Settings
 from pytest_resilience.core import events
-from pytest_resilience.core.aggregation import ErrorLog, fingerprint
+from pytest_resilience.core.aggregation import ErrorLog
 from pytest_resilience.core.builtin import builtin_strategies
 from pytest_resilience.core.chooser import TIMEOUT_RULES, Chooser, Memory, Situation
 from pytest_resilience.core.classifier import BUILTIN_RULES, Diagnosis, Rule, classify
 from pytest_resilience.core.evidence import Evidence
 from pytest_resilience.core.failures import ErrorContext, ErrorReport, Failure
 from pytest_resilience.core.impact import impact, stability
+from pytest_resilience.core.incident import (
+    Incident,
+    ItemHistory,
+    candidates,
+    error_payload,
+    escalation,
+)
 from pytest_resilience.core.policy import Decision, Limits, decide
 from pytest_resilience.core.ports import Clock, Environment, EventSink, Meter, RandomSource
-from pytest_resilience.core.selection import Choice, joined, policy_named
+from pytest_resilience.core.selection import joined, policy_named
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.core.throttle import Throttle
 
-
-@dataclass(slots=True)
-class Incident:
-    """One failure on its way through diagnosis, decision and recovery.
-
-    Attributes:
-        decision: Whether the item is run again.
-        situation: What the choice of the recovery was made for; None if none was made.
-        choice: What it was chosen from, and why; None if none was made.
-        strategy: What is done before the next attempt; None if there is none.
-        record: The measured recovery, None until it ran and after it was settled.
-        measured: The machine before and after the recovery; see `ports.Meter`.
-        recovered_at: Moment of the clock at which the recovery ended.
-        cost_s: Seconds until it was known whether the recovery cured; 0 before.
-        rebuilt_s: Seconds from there until the next attempt was set up, None if it was not.
-        root_error_id: The error that explains this one; its own id if none does.
-        incident_id: Error with which the item's trouble began, not got past since.
-    """
-
-    report: ErrorReport
-    diagnosis: Diagnosis
-    decision: Decision
-    situation: Situation | None = None
-    choice: Choice | None = None
-    strategy: RecoveryStrategy | None = None
-    record: events.RecoveryPerformanceRecord | None = None
-    measured: tuple[Mapping[str, float], Mapping[str, float]] = ({}, {})
-    recovered_at: float = 0.0
-    rebuilt_s: float | None = None
-    cost_s: float = 0.0
-    root_error_id: str = ""
-    incident_id: str = ""
-
-    @property
-    def strategy_name(self) -> str:
-        """The name of its strategy, "" if there is none."""
-        return self.strategy.name if self.strategy is not None else ""
-
-
-@dataclass(slots=True)
-class ItemHistory:
-    """What was already tried for one item."""
-
-    incidents: list[Incident] = field(default_factory=list)
-
-    @property
-    def tried(self) -> tuple[str, ...]:
-        """Strategies that ran for the item and did not cure, since the last one that did."""
-        names: list[str] = []
-        for incident in self.incidents:
-            if incident.report.retry_successful:
-                names.clear()
-            elif incident.strategy is not None:
-                names.append(incident.strategy.name)
-        return tuple(names)
-
-    @property
-    def incident_id(self) -> str:
-        """Id of the failure with which what is not got past yet began, "" if there is none."""
-        under_way = [i for i in self.incidents[-1:] if not i.report.retry_successful]
-        return under_way[0].incident_id if under_way else ""
+__all__ = ["Incident", "ItemHistory", "RecoveryEngine"]
 
 
 class RecoveryEngine:
@@ -176,9 +122,9 @@ class RecoveryEngine:
         history.incidents.append(incident)
         self.errors.add(report)
         incident.root_error_id = self.errors.root_of(report.error_id).error_id
-        self._sink.emit(events.ERROR, _error_payload(incident))
+        self._sink.emit(events.ERROR, error_payload(incident))
         if diagnosis.error_type.infrastructure and not incident.decision.retry:
-            self._sink.emit(events.ESCALATION, _escalation(incident, history))
+            self._sink.emit(events.ESCALATION, escalation(incident, history))
         return incident
 
     def recover(self, incident: Incident, environment: Environment) -> None:
@@ -218,7 +164,7 @@ class RecoveryEngine:
                 "timed_out": outcome.timed_out,
                 "timeout_s": limit_s,
                 "chosen": incident.choice.reason if incident.choice is not None else "",
-                "candidates": _candidates(incident.choice),
+                "candidates": candidates(incident.choice),
                 **self._injected(incident),
             },
         )
@@ -283,7 +229,7 @@ class RecoveryEngine:
         incident.report.resolution_status = status
         self.errors.set_status(incident.report.error_id, status)
         # Said again in full: the later record of an error replaces the earlier one.
-        self._sink.emit(events.ERROR, _error_payload(incident))
+        self._sink.emit(events.ERROR, error_payload(incident))
 
     def _decide(
         self,
@@ -358,59 +304,5 @@ class _NoChance:
         return 0.999
 
 
-def _escalation(incident: Incident, history: ItemHistory) -> dict[str, Any]:
-    tried = [
-        {"strategy": i.strategy.name, "level": int(i.strategy.level), "cost_s": i.cost_s}
-        for i in history.incidents
-        if i.strategy is not None and not i.report.retry_successful
-    ]
-    return {
-        "error_id": incident.report.error_id,
-        "incident_id": incident.incident_id,
-        "nodeid": incident.report.context.nodeid,
-        "error_type": incident.report.error_type.label,
-        "reason": incident.decision.reason,
-        "tried": tried,
-        "cost_s": sum(step["cost_s"] for step in tried),
-        "candidates": _candidates(incident.choice),
-    }
-
-
-def _candidates(choice: Choice | None) -> list[dict[str, Any]]:
-    return [candidate.to_dict() for candidate in choice.candidates] if choice is not None else []
-
-
 def _error_info(report: ErrorReport, environment: Environment | None) -> dict[str, Any]:
     return {"report": report, "environment": environment}
-
-
-def _error_payload(incident: Incident) -> dict[str, Any]:
-    report, context = incident.report, incident.report.context
-    return {
-        "error_id": report.error_id,
-        "root_error_id": incident.root_error_id,
-        "incident_id": incident.incident_id,
-        "fingerprint": fingerprint(report.error_type, report.exception, report.message),
-        "error_type": report.error_type.label,
-        "layer": report.error_type.layer,
-        "infrastructure": report.error_type.infrastructure,
-        "severity": report.error_severity.value,
-        "message": report.message,
-        "exception": report.exception,
-        "rule": report.rule,
-        "confidence": report.confidence,
-        "evidence": list(report.evidence),
-        "nodeid": context.nodeid,
-        "phase": context.phase,
-        "attempt": context.attempt,
-        "fixture": context.fixture,
-        "command": context.command,
-        "browser": context.browser,
-        "endpoint": context.endpoint,
-        "worker": context.worker,
-        "retry_count": report.retry_count,
-        "resolution_status": report.resolution_status,
-        "retry_successful": report.retry_successful,
-        "decision": incident.decision.reason,
-        "injected": report.injected,
-    }

@@ -147,6 +147,7 @@ class TestDiagnose:
             {
                 "error_id": "id-1",
                 "root_error_id": "id-1",
+                "incident_id": "id-1",
                 "fingerprint": fingerprint(ErrorType.BROWSER, "BrowserGone", report_message),
                 "error_type": "browser",
                 "layer": "browser",

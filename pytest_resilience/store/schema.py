@@ -277,7 +277,7 @@ CREATE TABLE recovery_cells (
     error_type VARCHAR,
     tried VARCHAR,              -- strategies that had failed before in the incident
     strategy_id VARCHAR,
-    recent VARCHAR,             -- newest 20 outcomes, oldest first: 1 cured, 0 not
+    recent VARCHAR,             -- newest 40 outcomes, oldest first: 1 cured, 0 not
     mean_cost_s DOUBLE,         -- of the newest 50 executions
     executions INTEGER,         -- how many the mean stands for
     latest_us BIGINT,           -- moment of the newest one

@@ -249,7 +249,7 @@ def test_a_cell_keeps_the_newest_outcomes_whenever_they_come(
         "immediate_retry",
         "browser_restart",
     ]
-    assert row["recent"] == "".join("01"[n % 3 == 0] for n in range(60, 80))
+    assert row["recent"] == "".join("01"[n % 3 == 0] for n in range(40, 80))
     assert row["executions"] == 50
     assert row["mean_cost_s"] == pytest.approx(sum(range(31, 81)) / 50)
     assert row["latest_us"] == NEW_YEAR_US + 79

@@ -190,7 +190,7 @@ def test_all_environments_count_alike_if_none_is_named(history: History, filled:
         for row in get_strategy_recommendations("browser", db=history.path)
         if row["strategy"] == "browser_restart"
     ]
-    assert pooled["samples"] == 20
+    assert pooled["samples"] == 30
     assert pooled["p"] == pytest.approx(0.5)
     [good] = [
         row

@@ -73,7 +73,7 @@ def test_the_first_schema_is_brought_up_to_date_by_a_merge(old: History, filled:
         ("", "", 50),
         ("chrome", "x", 1),
     ]
-    assert cells[0]["recent"] == "".join("01"[i % 3 > 0] for i in range(60, 80))
+    assert cells[0]["recent"] == "".join("01"[i % 3 > 0] for i in range(40, 80))
     assert cells[0]["mean_cost_s"] == pytest.approx(2.5)
     [climbed] = old.read("SELECT * FROM progressive_recovery WHERE error_id = 'e0'")
     assert climbed["current_level"] == 1
