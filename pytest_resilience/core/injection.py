@@ -211,7 +211,7 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault("cut_driver_connection", _T.CONNECTION_FAILURE, _I.SEVERE, BROWSERS,
           "The connection to the driver or grid is cut on the side of the test; commands in "
           "flight are lost, later ones are refused.",
-          (_E.CONNECTION,), during=True, simulation=Simulation(REFUSED)),
+          (_E.CONNECTION, _E.COORDINATOR), during=True, simulation=Simulation(REFUSED)),
 
     Fault("throttle_cpu", _T.RESOURCE_EXHAUSTION, _I.MILD, DEVTOOLS,
           "The page gets a quarter of its processor time."),

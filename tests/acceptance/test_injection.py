@@ -35,8 +35,8 @@ POINTS: dict[tuple[Type, Intensity], dict[str, Any]] = {
 }
 #: What others are for: a hook of the user's, and what pages, tests or history do not notice.
 ELSEWHERE = (Need.HOOK, Need.BIDI)
-FIREFOX = ("kill_browser", "kill_driver", "go_offline", "pause_renderer")
-ON_A_GRID = ("crash_browser", "cut_driver_connection", "answer_500")
+FIREFOX = ("kill_browser", "kill_driver", "go_offline")
+ON_A_GRID = ("crash_browser", "cut_driver_connection")
 VERDICTS = {
     "survived": ("passed",),
     "recovered": ("recovered",),

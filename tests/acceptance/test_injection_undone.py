@@ -82,4 +82,6 @@ def test_a_worker_that_is_killed_leaves_nothing_stopped_and_its_test_is_recovere
     assert run.verdicts["test_after"] == "passed"
     assert run.log()[0].endswith(" stopped")
     assert stopped(temporary) == []
-    assert remains(temporary) == [], run.output
+    # The worker that takes its place has a folder of pytest's own there.
+    left = [text for text in remains(temporary) if not text.startswith("pytest-of-")]
+    assert left == [], run.output
