@@ -233,30 +233,23 @@ class TestEndings:
     def test_a_worker_lost_while_it_waits_is_no_ones_fault(self, run_inner: RunInner) -> None:
         """The last of its items is held back by xdist; it has not begun."""
         run = run_inner(
-            {
-                "conftest.py": """
-                    import os, pytest
+            """
+                import os, signal, time
 
-                    @pytest.hookimpl(trylast=True)
-                    def pytest_collection_finish(session):
-                        if os.environ.get("PYTEST_XDIST_WORKER") == "gw0":
-                            import signal, threading
-                            kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
-                            threading.Timer(0.4, kill).start()
-                """,
-                "test_it.py": """
-                    import time
+                def strike():
+                    if os.environ["PYTEST_XDIST_WORKER"] == "gw0":
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    time.sleep(0.5)
 
-                    def test_slow():
-                        time.sleep(1.2)
+                def test_first():
+                    strike()
 
-                    def test_other():
-                        time.sleep(1.2)
+                def test_other():
+                    strike()
 
-                    def test_third():
-                        pass
-                """,
-            },
+                def test_third():
+                    pass
+            """,
             "-n2",
             plugins=XDIST,
         )
