@@ -324,7 +324,7 @@ class AttemptLoop:
         report.outcome = "rerun"  # type: ignore[assignment]
         report.rerun = case.number - 1  # type: ignore[attr-defined]
         setattr(report, observe.ATTEMPT, attempt.to_dict())
-        case.superseded.append(self._recorder.superseded(report, case.number, self._worker))
+        case.supersede(self._recorder.superseded(report, case.number, self._worker))
         case.ihook.pytest_runtest_logreport(report=report)
 
     def _clear_away(

@@ -226,7 +226,11 @@ WATCHED = {
     "test_it.py": """
         import selenium.webdriver
 
-        def test_a(): pass
+        import pytest
+
+        # A name is no marker.
+        @pytest.mark.parametrize("option", ["inject_failure"])
+        def test_a(option): pass
     """,
 }
 
@@ -236,7 +240,7 @@ WATCHED = {
 def test_it_costs_nothing_when_it_is_not_used(
     run_inner: RunInner, resilience: bool, options: Sequence[str]
 ) -> None:
-    """Nothing of it is registered or loaded, nor any fault.."""
+    """Nothing of it is registered or loaded, nor any fault."""
     run = run_inner(WATCHED, *options, resilience=resilience)
     assert run.status == 0, run.output
     assert run.log("found.txt") == ["parts [] loaded []"]
