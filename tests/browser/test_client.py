@@ -207,9 +207,11 @@ def test_a_waiting_request_is_cut(serve: Serve, keep_alive: bool) -> None:
             time.sleep(0.02)
         cut.append(severed)
 
-    threading.Thread(target=watch, daemon=True).start()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     with pytest.raises(ProtocolError):
         title(executor)
+    watcher.join(10)  # the request may be woken before the one who cut it has said so
     assert cut == [1]
 
 
