@@ -14,6 +14,7 @@ from typing import Any
 
 from pytest_resilience.core.injection import CATALOGUE, FailureType, Fault, Intensity, Need
 from pytest_resilience.report.files import write_whole
+from pytest_resilience.report.templating import environment
 from pytest_resilience.report.text import clean, seconds
 
 #: Verdicts with which a test was lost to a fault.
@@ -193,20 +194,13 @@ def write_certificate_html(
 
 def render(certificate: Certificate) -> str:
     """Return the page: no script, and nothing of it asks the network for anything."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pytest_resilience.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     columns, cells = certificate.cells()
     rows = [
         {"cells": [clean(cell) for cell in line], "grade": row.grade, "tests": row.tests}
         for line, row in zip(cells, certificate.rows, strict=True)
     ]
-    return environment.get_template("certificate.html.j2").render(
-        certificate=certificate, columns=columns, rows=rows
+    return (
+        environment()
+        .get_template("certificate.html.j2")
+        .render(certificate=certificate, columns=columns, rows=rows)
     )

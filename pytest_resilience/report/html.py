@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_resilience.exceptions import ReportError
 from pytest_resilience.report.files import write_whole
 from pytest_resilience.report.summary import Summary
+from pytest_resilience.report.templating import environment as templates
 from pytest_resilience.report.view import page, table
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def write_html(
 
 def render(summary: Summary) -> str:
     """Return the page."""
-    environment = _environment()
+    environment = templates()
     style = _source(environment, "report.css")
     script = _source(environment, "report.js")
     return environment.get_template("report.html.j2").render(
@@ -53,18 +54,6 @@ def render(summary: Summary) -> str:
         script=script,
         policy=_policy(style, script),
         data=_packed(table(summary)),
-    )
-
-
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("pytest_resilience.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )
 
 
