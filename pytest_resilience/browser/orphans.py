@@ -91,7 +91,8 @@ def _is_left(session: DriverSession) -> bool:
         return True
     if driver is not None and session.leads_group and processes.group(driver):
         return True
-    return session.profile_dir is not None and os.path.lexists(session.profile_dir)
+    # A driver that quits removes the profile, but not what its browser has beside it.
+    return any(path and os.path.lexists(path) for path in (session.profile_dir, session.socket_dir))
 
 
 def _profiles(left: Sequence[Mapping[str, Any]]) -> set[str]:
