@@ -249,14 +249,11 @@ def watchdogs() -> list[threading.Thread]:
 
 
 @pytest.fixture
-def alone() -> Iterator[None]:
+def alone(eventually: Eventually) -> Iterator[None]:
     """Other tests may have left a thread that is about to end."""
-    deadline = time.monotonic() + 10
-    while watchdogs() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert watchdogs() == []
+    assert eventually(lambda: watchdogs() == [])
     yield
-    assert watchdogs() == []
+    assert eventually(lambda: watchdogs() == [])
 
 
 @pytest.mark.usefixtures("alone")

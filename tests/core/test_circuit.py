@@ -492,16 +492,16 @@ class TestListeners:
 
         def slow(_move: Transition) -> None:
             reached.set()
-            assert go_on.wait(20)
+            assert go_on.wait(60)
 
         breaker.add_listener(slow)
         thread = threading.Thread(target=breaker.trip, args=("x",))
         thread.start()
-        assert reached.wait(20)
+        assert reached.wait(60)
         assert breaker.get_state() is OPEN
         assert breaker.reset()
         go_on.set()
-        thread.join(20)
+        thread.join(60)
 
     def test_it_hears_its_own_object_s_transitions_only(self, clock: FakeClock) -> None:
         cell, moves = MemoryCell(), list[Transition]()
@@ -523,7 +523,7 @@ class TestManyThreads:
         errors: list[BaseException] = []
 
         def run(number: int) -> None:
-            barrier.wait(20)
+            barrier.wait(60)
             try:
                 work(number)
             except BaseException as error:  # noqa: BLE001
@@ -558,7 +558,7 @@ class TestManyThreads:
     def test_calls_run_side_by_side(self, breaker: CircuitBreaker) -> None:
         """No lock is held while a call runs: each waits for all the others."""
         together = threading.Barrier(self.THREADS)
-        self.all_at_once(lambda _n: breaker.execute(together.wait, 20))
+        self.all_at_once(lambda _n: breaker.execute(together.wait, 60))
         assert breaker.get_metrics()["total_successes"] == self.THREADS
 
     @pytest.mark.parametrize("breakers", [1, 3], ids=["one-object", "several-objects"])
