@@ -97,24 +97,45 @@ SUITE = {
     """,
     "test_skipping.py": """
         import pytest
-        from tests.plugin.breakage import note
+        from tests.plugin.breakage import lose_browser, note
+
+        @pytest.fixture(scope="session")
+        def server():
+            note("server+")
+            yield
+            note("server-")
 
         @pytest.fixture(scope="module")
-        def page():
+        def page(server):
             note("page+")
             yield
             note("page-")
 
         @pytest.fixture
         def unsupported(page):
+            note("asked")
+            pytest.skip("not on this machine")
+
+        @pytest.fixture
+        def lost_and_unsupported(page):
+            if note("lost") == 1:
+                lose_browser()
             pytest.skip("not on this machine")
 
         def test_skipped_in_fixture(unsupported):
+            note("never")
+
+        def test_skipped_in_second_attempt(lost_and_unsupported):
+            note("never")
+
+        def test_skipped_at_last(unsupported):
             note("never")
     """,
     "test_instances.py": """
         import unittest
         from tests.plugin.breakage import lose_browser, note
+
+        ids, kept = set(), []
 
         class TestInstance:
             def test_new_instance(self):
@@ -127,6 +148,7 @@ SUITE = {
             @classmethod
             def setUpClass(cls):
                 note("class+")
+                cls.addClassCleanup(lambda: note("class cleanup"))
 
             @classmethod
             def tearDownClass(cls):
@@ -134,6 +156,10 @@ SUITE = {
 
             def setUp(self):
                 note("setUp")
+                seen = id(self) in ids
+                self.addCleanup(lambda: note(f"cleanup of {seen}"))
+                ids.add(id(self))
+                kept.append(self)
 
             def tearDown(self):
                 note("tearDown")
@@ -206,7 +232,9 @@ def test_only_the_product_failure_fails_the_run(run: SuiteRun) -> None:
     assert [name for name, verdict in verdicts.items() if verdict == "failed"] == [
         "TestThenProduct::test_lost_then_wrong"
     ]
-    assert run.counts == {"passed": 5, "recovered": 9, "failed": 1, "skipped": 1}
+    assert run.counts == {
+        "passed": 5, "recovered": 9, "failed": 1, "unrecovered": 1, "skipped": 2,
+    }  # fmt: skip
 
 
 def test_a_module_fixture_that_failed_to_set_up_is_set_up_once_more_and_then_kept(
@@ -238,17 +266,22 @@ def test_wider_fixtures_are_torn_down_once_when_a_rerun_ends_in_a_product_failur
 def test_a_skip_in_a_function_fixture_leaves_the_wider_fixtures_to_be_torn_down(
     run: SuiteRun,
 ) -> None:
-    assert run.log("test_skipping.txt") == ["page+", "page-"]
+    """Once, at their own time: also where the skip ends a rerun, and is the last of its module."""
+    assert run.log("test_skipping.txt") == [
+        *("server+", "page+", "asked", "lost", "lost", "asked", "page-", "server-")
+    ]
     assert run.verdicts["test_skipped_in_fixture"] == "skipped"
+    assert run.verdicts["test_skipped_in_second_attempt"] == "unrecovered"
+    assert run.verdicts["test_skipped_at_last"] == "skipped"
 
 
 def test_each_attempt_gets_a_new_instance_of_its_class(run: SuiteRun) -> None:
     assert run.log("test_instances.txt") == [
         *("plain False", "plain", "plain False", "plain"),
         "class+",
-        *("setUp", "unittest False", "unittest", "tearDown"),
-        *("setUp", "unittest False", "unittest", "tearDown"),
-        "class-",
+        *("setUp", "unittest False", "unittest", "tearDown", "cleanup of False"),
+        *("setUp", "unittest False", "unittest", "tearDown", "cleanup of False"),
+        *("class-", "class cleanup"),
     ]
 
 
