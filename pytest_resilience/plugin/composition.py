@@ -29,9 +29,9 @@ from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, regis
 from pytest_resilience.plugin.companion import (
     Companion,
     ForkedParts,
-    forked_notice,
     is_foreign,
     is_forked,
+    notices,
 )
 from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.desk import FailureDesk
@@ -55,7 +55,7 @@ from pytest_resilience.plugin.timeouts import TestTimeouts
 from pytest_resilience.plugin.toolbox import all_strategies
 from pytest_resilience.plugin.tuning import tuned
 from pytest_resilience.plugin.worker import (
-    NOTICE,
+    NOTICES,
     REFUSAL,
     SESSION,
     WARNINGS,
@@ -325,7 +325,7 @@ class RunningHalf:
             )
         if forked:
             self._register(ForkedParts(forked), "resilience-forked-parts")
-            self._tell(forked_notice(len(forked)))
+        self._tell(notices(foreign, forked))
         if self._station is not None:
             usual = ItemPolicy.of(self._settings)
             self._register(self._station, "resilience-station")
@@ -339,12 +339,13 @@ class RunningHalf:
             manager.unregister(name=name)
         manager.register(part, name)
 
-    def _tell(self, notice: str) -> None:
+    def _tell(self, told: list[str]) -> None:
         output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
-        if output is None:
+        if output is not None:
+            output[NOTICES] = told
+            return
+        for notice in told:
             self._faults.warn(notice)
-        else:
-            output[NOTICE] = notice
 
     def _refuse(self, why: str) -> None:
         output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
