@@ -4,8 +4,8 @@
                                    [--only WORD]
 
 Lets every fault of `tests/acceptance/*_faults.py` strike a real browser, local or behind a real
-Selenium Grid, and prints what was made of it: one line a fault, and how many were called what
-they are.
+Selenium Grid, and prints what was made of it: one line a fault, how many were called what they
+are, and how long the slowest took. Ends with status 1 if one is not, or took too long.
 
 Invariant: nothing is printed that was not measured in this run.
 """
@@ -41,6 +41,8 @@ _TABLES = {
     "grid": GRID,
     "grid-stopped": STOPPED_BEHIND_GRID,
 }
+#: Seconds from a command to the diagnosis of its failure, where something is stopped or dead.
+STOPPED_BAR_S, DEAD_BAR_S = 15.0, 1.0
 _HEAD = (
     f"{'fault':26}{'browser':11}{'error type':12}{'layer':10}{'infra':6}{'again':6}{'rule':32}"
     f"{'seen s':>8}{'probed s':>9}  exception; evidence"
@@ -68,8 +70,34 @@ def main() -> None:
             findings += _findings(faults, names, behind_grid=behind_grid)
     right = sum(found is not None and found.right for found in findings)
     print(f"\n{right} of {len(findings)} called what they are")
-    if right < len(findings):
+    struck = [found for found in findings if found is not None]
+    soon = [
+        _soon("stopped", [f for f in struck if "stopped" in f.fault.name], STOPPED_BAR_S),
+        _soon("dead", [f for f in struck if _leaves_a_corpse(f.fault)], DEAD_BAR_S),
+    ]
+    if right < len(findings) or not all(soon):
         sys.exit(1)
+
+
+def _leaves_a_corpse(fault: Fault) -> bool:
+    """Return whether something that a living session needs is killed."""
+    if "at start" in fault.name:
+        return False
+    return fault.spends and any(word in fault.name for word in ("killed", "crashed"))
+
+
+def _soon(what: str, findings: list[Finding], bar_s: float) -> bool:
+    """Print the slowest of `findings`, and return whether it was not too slow."""
+    if not findings:
+        return True
+    slowest = max(findings, key=lambda found: found.latency_s + found.probing_s)
+    seconds = slowest.latency_s + slowest.probing_s
+    print(
+        f"what is {what} is known within {seconds:.3f} s"
+        f" ({slowest.fault.browser}: {slowest.fault.name});"
+        f" bar {bar_s:g} s: {'met' if seconds <= bar_s else 'MISSED'}"
+    )
+    return seconds <= bar_s
 
 
 def _findings(faults: list[Fault], names: list[str], *, behind_grid: bool) -> list[Finding | None]:

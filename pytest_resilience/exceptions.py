@@ -50,6 +50,12 @@ class ForkedTestsError(ResilienceError):
     slug = "forked-tests"
 
 
+class RerunTestsError(ResilienceError):
+    """Another plugin decides how often tests are run."""
+
+    slug = "rerun-tests"
+
+
 class CheckpointError(ResilienceError, ValueError):
     """A test has saved what cannot be kept for its next attempt."""
 

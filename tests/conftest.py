@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]
 
+# The same modules are imported by a thousand inner runs; compiling them is a fifth of such a run.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Machines differ, and a slow one is no finding.
-settings.register_profile("steady", deadline=None)
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
 
@@ -72,7 +76,7 @@ def run_suite(tmp_path: Path) -> RunSuite:
         resilience: bool = True,
         autoload: bool = False,
         env: dict[str, str] | None = None,
-        timeout: float = 240,
+        timeout: float = 600,
         interpreter: Sequence[str] = (sys.executable, "-m", "pytest"),
     ) -> SuiteRun:
         sources = {"test_it.py": files} if isinstance(files, str) else files

@@ -1,7 +1,4 @@
-"""`config`: where a setting comes from, what it may be, and what a person is told of a bad one.
-
-Most tests run over the whole `OPTIONS` table, so a new option is tested by being in it.
-"""
+"""`config`: where a setting comes from, and how it may be said."""
 
 from __future__ import annotations
 
@@ -18,173 +15,20 @@ from hypothesis import strategies as st
 from pytest_resilience.config import (
     ItemPolicy,
     Settings,
-    check,
-    nearest,
-    resolve,
 )
-from pytest_resilience.exceptions import ConfigurationError, ResilienceError
-from pytest_resilience.options import OPTIONS, RETRY_CHOICES, Option
-
-ROOTDIR = Path("/project")
-INVOCATION_DIR = Path("/project/suite")
-SOURCES = ("cli", "env", "ini")
-
-#: Two valid texts of each kind with what they mean, before paths get their base.
-SAMPLES: dict[str, tuple[tuple[str, Any], tuple[str, Any]]] = {
-    "flag": (("yes", True), ("off", False)),
-    "int": (("2", 2), ("3", 3)),
-    "seconds": (("2.5", 2.5), ("45", 45.0)),
-    "share": (("0.5", 0.5), ("1", 1.0)),
-    "faults": (
-        ("crash", ("crash",)),
-        (" hang:mild@before:3 ,crash\n timeout", ("hang:mild@before:3", "crash", "timeout")),
-    ),
-    "path": (("out/one.file", Path("out/one.file")), ("two.file", Path("two.file"))),
-    "list": (
-        ("http://hub:4444", ("http://hub:4444",)),
-        (" https://me:pw@a:1/wd/hub , http://b ", ("https://me:pw@a:1/wd/hub", "http://b")),
-    ),
-}
-
-BAD_NUMBERS: tuple[Any, ...] = (
-    *("nan", "inf", "-inf", "1e999", "-1", "abc", "", "1,5"),
-    *(math.nan, math.inf, True, []),
+from pytest_resilience.exceptions import ConfigurationError
+from pytest_resilience.options import OPTIONS, Option
+from tests.config_samples import (
+    BAD,
+    PUBLISHED,
+    SOURCES,
+    each_option,
+    given_as,
+    named,
+    resolved,
+    samples,
+    seen_from,
 )
-
-#: Values of each kind that must be refused, besides numbers just outside the limits.
-BAD: dict[str, tuple[Any, ...]] = {
-    "flag": ("maybe", "2", "truee", "-1"),
-    "choice": ("", "sometimes", "0", True, []),
-    "int": (*BAD_NUMBERS, "1.5", 1.5),
-    "seconds": BAD_NUMBERS,
-    "share": BAD_NUMBERS,
-    "faults": ("", " , ", "\n", True, 3, [], [3]),
-    "path": ("", "  ", "\t\n", True, 3),
-    "list": (
-        *("", " , ", "hub:4444", "ftp://hub", "http://", "http://a b", "http://hub:99999"),
-        *("http://hub:0", "http://hub,nonsense", True, 3, [], [3]),
-    ),
-}
-
-#: The names users have in their files: option, flag, ini key, environment variable, default.
-PUBLISHED = (
-    ("enabled", "--resilience", "resilience", "PYTEST_RESILIENCE", False),
-    (
-        "retry",
-        "--resilience-retry",
-        "resilience_retry",
-        "PYTEST_RESILIENCE_RETRY",
-        "infrastructure",
-    ),
-    (
-        "max_attempts",
-        "--resilience-max-attempts",
-        "resilience_max_attempts",
-        "PYTEST_RESILIENCE_MAX_ATTEMPTS",
-        4,
-    ),
-    (
-        "max_level",
-        "--resilience-max-level",
-        "resilience_max_level",
-        "PYTEST_RESILIENCE_MAX_LEVEL",
-        5,
-    ),
-    ("budget", "--resilience-budget", "resilience_budget", "PYTEST_RESILIENCE_BUDGET", None),
-    (
-        "endpoints",
-        "--resilience-endpoints",
-        "resilience_endpoints",
-        "PYTEST_RESILIENCE_ENDPOINTS",
-        None,
-    ),
-    ("strict", "--resilience-strict", "resilience_strict", "PYTEST_RESILIENCE_STRICT", False),
-    (
-        "db",
-        "--resilience-db",
-        "resilience_db",
-        "PYTEST_RESILIENCE_DB",
-        Path(".resilience/history.duckdb"),
-    ),
-    (
-        "report",
-        "--resilience-report",
-        "resilience_report",
-        "PYTEST_RESILIENCE_REPORT",
-        Path(".resilience/report.html"),
-    ),
-    ("json", "--resilience-json", "resilience_json", "PYTEST_RESILIENCE_JSON", None),
-    (
-        "inject_failure",
-        "--inject-failure",
-        "resilience_inject_failure",
-        "PYTEST_RESILIENCE_INJECT_FAILURE",
-        None,
-    ),
-    (
-        "inject_rate",
-        "--inject-rate",
-        "resilience_inject_rate",
-        "PYTEST_RESILIENCE_INJECT_RATE",
-        0.0,
-    ),
-    (
-        "inject_seed",
-        "--inject-seed",
-        "resilience_inject_seed",
-        "PYTEST_RESILIENCE_INJECT_SEED",
-        0,
-    ),
-    (
-        "inject_learn",
-        "--inject-learn",
-        "resilience_inject_learn",
-        "PYTEST_RESILIENCE_INJECT_LEARN",
-        False,
-    ),
-)
-
-each_option = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
-
-
-def named(name: str) -> Option:
-    return next(option for option in OPTIONS if option.name == name)
-
-
-def given_as(option: Option, source: str, raw: Any) -> dict[str, Any]:
-    """Return the argument of `resolve` that says `raw` in `source`."""
-    return {source: {option.env if source == "env" else option.name: raw}}
-
-
-def resolved(**sources: Any) -> Settings:
-    return resolve(
-        sources.get("cli", {}),
-        sources.get("env", {}),
-        sources.get("ini", {}),
-        invocation_dir=INVOCATION_DIR,
-        rootdir=ROOTDIR,
-    )
-
-
-def samples(option: Option) -> tuple[tuple[str, Any], tuple[str, Any]]:
-    if option.kind == "choice":
-        first, second, *_ = option.choices
-        return (first, first), (second, second)
-    return SAMPLES[option.kind]
-
-
-def seen_from(source: str, value: Any) -> Any:
-    """Return `value` as `source` means it: a path starts at the directory of its source."""
-    base = ROOTDIR if source == "ini" else INVOCATION_DIR
-    return base / value if isinstance(value, Path) else value
-
-
-def source_name(option: Option, source: str) -> str:
-    return {
-        "cli": option.flag,
-        "env": f"environment variable {option.env}",
-        "ini": f"ini key {option.ini}",
-    }[source]
 
 
 class TestTable:
@@ -385,94 +229,6 @@ class TestNegativeFlags:
     def test_false_means_nothing_to_an_option_without_one(self, option: Option) -> None:
         with pytest.raises(ConfigurationError, match="False is not valid"):
             resolved(cli={option.name: False})
-
-
-def bad_values() -> list[Any]:
-    rows = []
-    for option in OPTIONS:
-        values = list(BAD[option.kind])
-        if option.kind in ("int", "seconds", "share"):
-            values.append(str(option.minimum - 1))
-            if option.maximum is not None:
-                values.append(str(option.maximum + 1))
-        rows += [
-            pytest.param(option, value, id=f"{option.name}-{number}-{value!r}")
-            for number, value in enumerate(values)
-        ]
-    return rows
-
-
-class TestBadValues:
-    """A bad value is refused in words that say where it stands and what would be right."""
-
-    @pytest.mark.parametrize(("option", "value"), bad_values())
-    @pytest.mark.parametrize("source", SOURCES)
-    def test_the_message_names_source_value_and_valid_values(
-        self, option: Option, value: Any, source: str
-    ) -> None:
-        with pytest.raises(ConfigurationError) as caught:
-            resolved(**given_as(option, source, value))
-        start = f"{source_name(option, source)}: {value!r} is not valid; expected {option.valid}."
-        assert caught.value.message.startswith(start)
-
-    def test_it_leads_to_its_page_and_does_not_show_our_inner_error(self) -> None:
-        with pytest.raises(ResilienceError) as caught:
-            resolved(cli={"max_attempts": "abc"})
-        assert str(caught.value).endswith(" [bad-option]")
-        assert caught.value.__suppress_context__
-
-    @pytest.mark.parametrize(
-        ("name", "words"),
-        [
-            pytest.param("enabled", "true or false", id="flag"),
-            pytest.param("retry", "one of infrastructure, ambiguous, all", id="choice"),
-            pytest.param("max_level", "a whole number from 1 to 5", id="int"),
-            pytest.param("budget", "a number of seconds, 0 or more", id="seconds"),
-            pytest.param("report", "a path to a file", id="path"),
-            pytest.param("endpoints", "http or https URLs, separated by commas", id="list"),
-        ],
-    )
-    def test_the_valid_values_are_said_in_words(self, name: str, words: str) -> None:
-        assert named(name).valid == words
-
-    @pytest.mark.parametrize("choice", RETRY_CHOICES)
-    def test_a_near_miss_suggests_what_was_meant(self, choice: str) -> None:
-        for typo in (choice[:-1], choice[1:], f"{choice}s"):
-            with pytest.raises(ConfigurationError, match=f"Did you mean '{choice}'"):
-                resolved(cli={"retry": typo})
-
-    def test_a_wild_guess_suggests_nothing(self) -> None:
-        with pytest.raises(ConfigurationError) as caught:
-            resolved(cli={"retry": "zzz"})
-        assert "Did you mean" not in caught.value.message
-
-    def test_nearest_finds_the_nearest_name_or_stays_silent(self) -> None:
-        assert nearest("max_attempt", ["max_attempts", "max_level"]) == (
-            " Did you mean 'max_attempts'?"
-        )
-        assert nearest("colour", ["max_attempts", "max_level"]) == ""
-
-
-class TestCheck:
-    """`check` holds a value of a marker to the same rules."""
-
-    @each_option
-    def test_it_takes_what_the_option_takes(self, option: Option) -> None:
-        for raw, value in samples(option):
-            assert check(option.name, raw, "marker") == value
-
-    @pytest.mark.parametrize(("option", "value"), bad_values())
-    def test_it_refuses_what_the_option_refuses_and_names_the_given_source(
-        self, option: Option, value: Any
-    ) -> None:
-        with pytest.raises(ConfigurationError) as caught:
-            check(option.name, value, "marker resilience(x=...)")
-        assert caught.value.message.startswith(f"marker resilience(x=...): {value!r} is not valid")
-
-    @pytest.mark.parametrize("name", ["retry", "max_attempts", "max_level"])
-    def test_none_is_no_value_for_an_option_that_always_has_one(self, name: str) -> None:
-        with pytest.raises(ConfigurationError, match="None is not valid"):
-            check(name, None, "marker")
 
 
 def test_a_test_without_a_marker_has_the_policy_of_the_settings() -> None:

@@ -10,7 +10,7 @@ way: the child ends without a word, and its copy of this plugin with it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Set
+from collections.abc import Collection, Generator, Mapping, Set
 from typing import Any
 
 import pytest
@@ -18,27 +18,31 @@ import pytest
 from pytest_resilience.config import ItemPolicy
 from pytest_resilience.core.events import Attempt
 from pytest_resilience.engine import Incident
-from pytest_resilience.exceptions import ForkedTestsError
+from pytest_resilience.exceptions import ForkedTestsError, RerunTestsError
 from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.desk import Case, FailureDesk
 from pytest_resilience.plugin.handle import PREVIOUS
 from pytest_resilience.plugin.subtests import is_subtest
 
 _FORKED = "pytest-forked runs it in a process of its own, once"
+#: The plugins that run tests again: by the names of their entry points and modules, and for people.
+_RERUNFAILURES = ("rerunfailures", "pytest_rerunfailures")
+_FLAKY = ("flaky", "flaky.flaky_pytest_plugin")
+_NAMES = ("pytest-rerunfailures", "flaky")
 
 
 def is_foreign(item: pytest.Item) -> bool:
     """Return whether pytest-rerunfailures or flaky re-runs `item`."""
     config = item.config
     marked = item.get_closest_marker("flaky") is not None
-    if _has(config, "rerunfailures", "pytest_rerunfailures") and (
+    if _has(config, *_RERUNFAILURES) and (
         marked
         or config.getoption("reruns", None)
         or config.getoption("force_reruns", None)
         or (config.getoption("reruns", None) is None and _ini_reruns(config))
     ):
         return True
-    if not _has(config, "flaky", "flaky.flaky_pytest_plugin"):
+    if not _has(config, *_FLAKY):
         return False
     function = getattr(item, "obj", None)
     return (
@@ -56,11 +60,27 @@ def is_forked(item: pytest.Item) -> bool:
     )
 
 
-def forked_notice(count: int) -> str:
-    """Return what the user of `count` forked items should know."""
-    tests = "1 test" if count == 1 else f"{count} tests"
-    told = f"{tests} left to pytest-forked: failures are diagnosed, but nothing is run again"
-    return str(ForkedTestsError(told))
+def notices(foreign: Collection[pytest.Item], forked: Collection[pytest.Item]) -> list[str]:
+    """Return what the user should know of `foreign` items, some of which are `forked`."""
+    told = []
+    if len(foreign) > len(forked):
+        tests = _tests(len(foreign) - len(forked))
+        why = "failures are diagnosed and repaired, how often they run is decided there"
+        told.append(str(RerunTestsError(f"{tests} left to {_owners(foreign)}: {why}")))
+    if forked:
+        why = "failures are diagnosed, but nothing is run again"
+        told.append(str(ForkedTestsError(f"{_tests(len(forked))} left to pytest-forked: {why}")))
+    return told
+
+
+def _owners(foreign: Collection[pytest.Item]) -> str:
+    config = next(iter(foreign)).config
+    loaded = (_has(config, *_RERUNFAILURES), _has(config, *_FLAKY))
+    return " or ".join(name for name, is_here in zip(_NAMES, loaded, strict=True) if is_here)
+
+
+def _tests(count: int) -> str:
+    return "1 test" if count == 1 else f"{count:,} tests"
 
 
 def _has(config: pytest.Config, entry_point: str, module: str) -> bool:

@@ -9,60 +9,72 @@ from __future__ import annotations
 import contextlib
 import random
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from pytest_resilience.browser.meter import SystemMeter
 from pytest_resilience.browser.sessions import SessionRegistry
-from pytest_resilience.config import ItemPolicy, Settings
+from pytest_resilience.config import Settings
 from pytest_resilience.core.aggregation import ERROR_HOOKS, ErrorLog
 from pytest_resilience.core.builtin import builtin_strategies
 from pytest_resilience.core.classifier import BUILTIN_RULES, Rule
 from pytest_resilience.core.deferral import Defer
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
-from pytest_resilience.exceptions import MarkerError
 from pytest_resilience.plugin import checkpoints, controller, limits, resume, sharing, wards
-from pytest_resilience.plugin.attempts import AttemptLoop
 from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, registry_of
-from pytest_resilience.plugin.companion import (
-    Companion,
-    ForkedParts,
-    forked_notice,
-    is_foreign,
-    is_forked,
-)
 from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.desk import FailureDesk
 from pytest_resilience.plugin.environment import BrowserEnvironment
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.fixtures import FixtureKeeper
-from pytest_resilience.plugin.gate import Gate
 from pytest_resilience.plugin.handle import SHELF
 from pytest_resilience.plugin.ledger import Ledger
-from pytest_resilience.plugin.markers import Policies
 from pytest_resilience.plugin.memory import remembering
 from pytest_resilience.plugin.mending import CommandRetries
 from pytest_resilience.plugin.observe import Recorder
+from pytest_resilience.plugin.running import RunningHalf
 from pytest_resilience.plugin.session import SessionReport
 from pytest_resilience.plugin.sink import HookedSink, SystemClock
 from pytest_resilience.plugin.station import Station
-from pytest_resilience.plugin.stream import ReportStream
-from pytest_resilience.plugin.subtests import SubtestWatch
 from pytest_resilience.plugin.termination import Termination
-from pytest_resilience.plugin.timeouts import TestTimeouts
 from pytest_resilience.plugin.toolbox import all_strategies
 from pytest_resilience.plugin.tuning import tuned
-from pytest_resilience.plugin.worker import (
-    NOTICE,
-    REFUSAL,
-    SESSION,
-    WARNINGS,
-    SpoolCloser,
-    WorkerInput,
-)
+from pytest_resilience.plugin.worker import REFUSAL, SESSION, SpoolCloser, WorkerInput
 from pytest_resilience.store.spool import Spool, prepare
+
+
+class _Base(NamedTuple):
+    """What the parts of every process of a session are made of.
+
+    Attributes:
+        worker: Name of this process: that of a worker of xdist, ``main`` for any other.
+        input: What the controller of a worker has told it, None where there is no controller.
+        controls: Whether the tests run in other processes, and none in this one.
+    """
+
+    config: pytest.Config
+    settings: Settings
+    faults: FaultReporter
+    session_id: str
+    worker: str
+    input: dict[str, Any] | None
+    controls: bool
+    spool: Spool | None
+    sink: HookedSink
+
+    def register(self, part: object, name: str) -> None:
+        """Let pytest call the hooks of `part`."""
+        self.config.pluginmanager.register(part, name)
+
+
+class _Reporting(NamedTuple):
+    """What tells people of the session; a worker has none of it."""
+
+    report: SessionReport
+    recorder: Recorder
+    keeper: checkpoints.Keeper
 
 
 def switch_on(config: pytest.Config, settings: Settings) -> None:
@@ -71,76 +83,123 @@ def switch_on(config: pytest.Config, settings: Settings) -> None:
     builtin = (*builtin_strategies(SystemClock(), random.Random()), Defer())
     # Also where no test runs: what a worker refuses is told late.
     strategies = all_strategies(config, builtin, faults)
-    worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
-    settings, tuning = tuned(settings, worker_input, faults)
-    if worker_input is not None:
-        session_id = worker_input[SESSION]
-        worker = worker_input["workerid"]
+    given: dict[str, Any] | None = getattr(config, "workerinput", None)
+    settings, tuning = tuned(settings, given, faults)
+    resumed = resume.look_back(config, settings, faults) if given is None else None
+    base = _base(config, settings, faults, given)
+    run = resumed.entry.run if resumed is not None else base.session_id
+    shelf = checkpoints.set_up(config, settings.db, run, faults.warn, base.worker, base.controls)
+    base.register(faults, "resilience-faults")
+    if tuning is not None:
+        tuning.sink = base.sink
+        base.register(tuning, "resilience-tuning")
+    if given is not None:
+        _run(base, _worker_recorder(base, shelf), strategies)
+        return
+    reporting = _report(base, shelf, run)
+    if base.controls:
+        _control(base, reporting)
     else:
-        session_id, worker = uuid.uuid4().hex, "main"
-    resumed = resume.look_back(config, settings, faults) if worker_input is None else None
-    run = resumed.entry.run if resumed is not None else session_id
+        _run(base, reporting.recorder, strategies, reporting.report)
+        _settle(base, reporting)
+    _set_out(base, reporting, resumed)
+
+
+def _base(
+    config: pytest.Config, settings: Settings, faults: FaultReporter, given: dict[str, Any] | None
+) -> _Base:
+    session_id = uuid.uuid4().hex if given is None else given[SESSION]
+    worker = "main" if given is None else given["workerid"]
     spool = _spool(settings, session_id, worker)
     sink = HookedSink(spool, config, faults)
-    controls = worker_input is None and _distributes(config)
-    shelf = checkpoints.set_up(config, settings.db, run, faults.warn, worker, controls)
-    register = config.pluginmanager.register
-    register(faults, "resilience-faults")
-    if tuning is not None:
-        tuning.sink = sink
-        register(tuning, "resilience-tuning")
-    if worker_input is None:
-        report = SessionReport(config, settings, session_id, spool, sink, faults)
-        recorder = Recorder(
-            None if controls else sink, report.add, report.superseded, report.name_statuses
-        )
-        register(report, "resilience-report")
-        keeper = checkpoints.Keeper(shelf, settings.db, run, sink, recorder.results)
-        register(keeper, "resilience-checkpoints")
-        register(wards.Signature(config, session_id), "resilience-signature")
-    else:
-        # Where the controller cannot read what is written here, it writes verdicts down itself.
-        listening = HookedSink(None, config, faults) if shelf.apart else sink
-        recorder = Recorder(listening, _nothing, _nothing)
-        register(SpoolCloser(spool), "resilience-spool")
-        register(resume.WorkerChoice(config, REFUSAL), "resilience-choice")
-    if controls:
-        register(Termination(None), "resilience-termination")
-        rules = _rules(config, faults)
-        controller.register(
-            config, settings, session_id, spool, sink, recorder, faults, rules, keeper
-        )
-        register(WorkerInput(session_id, faults), "resilience-worker-input")
-        shared = sharing.SharedCircuits(settings, session_id, faults)
-        report.circuits = shared.told
-        register(shared, "resilience-shared-circuits")
+    controls = given is None and _distributes(config)
+    return _Base(config, settings, faults, session_id, worker, given, controls, spool, sink)
+
+
+def _report(base: _Base, shelf: checkpoints.Shelf, run: str) -> _Reporting:
+    """Report and record, where no controller does."""
+    config, settings, faults = base.config, base.settings, base.faults
+    report = SessionReport(config, settings, base.session_id, base.spool, base.sink, faults)
+    recorder = Recorder(
+        None if base.controls else base.sink, report.add, report.superseded, report.name_statuses
+    )
+    base.register(report, "resilience-report")
+    keeper = checkpoints.Keeper(shelf, settings.db, run, base.sink, recorder.results)
+    base.register(keeper, "resilience-checkpoints")
+    base.register(wards.Signature(config, base.session_id), "resilience-signature")
+    return _Reporting(report, recorder, keeper)
+
+
+def _worker_recorder(base: _Base, shelf: checkpoints.Shelf) -> Recorder:
+    """Record in a worker, whose controller reports."""
+    # Where the controller cannot read what is written here, it writes verdicts down itself.
+    listening = HookedSink(None, base.config, base.faults) if shelf.apart else base.sink
+    base.register(SpoolCloser(base.spool), "resilience-spool")
+    base.register(resume.WorkerChoice(base.config, REFUSAL), "resilience-choice")
+    return Recorder(listening, _nothing, _nothing)
+
+
+def _control(base: _Base, reporting: _Reporting) -> None:
+    """Look after workers, and run no test."""
+    config, settings, faults, sink = base.config, base.settings, base.faults, base.sink
+    base.register(Termination(None), "resilience-termination")
+    rules = _rules(config, faults)
+    controller.register(
+        config, settings, base.session_id, base.spool, sink, reporting.recorder, faults, rules,
+        reporting.keeper,
+    )  # fmt: skip
+    base.register(WorkerInput(base.session_id, faults), "resilience-worker-input")
+    shared = sharing.SharedCircuits(settings, base.session_id, faults)
+    reporting.report.circuits = shared.told
+    base.register(shared, "resilience-shared-circuits")
+    limits.share(config, settings, reporting.report, sink)
+
+
+def _run(
+    base: _Base,
+    recorder: Recorder,
+    strategies: tuple[RecoveryStrategy, ...],
+    report: SessionReport | None = None,
+) -> None:
+    """Run tests in this process; without a `report` it is a worker."""
+    config, settings, faults, sink = base.config, base.settings, base.faults, base.sink
+    cells = sharing.cells_of(config, base.session_id)
+    registry = registry_of(
+        settings,
+        Alerts(config, faults),
+        cells.cell if cells is not None else None,
+        sharing.clock_of(cells),
+    )
+    if cells is not None:
+        base.register(sharing.WorkerCells(cells), "resilience-cells")
+    if report is not None and settings.max_browsers is not None:
         limits.share(config, settings, report, sink)
-    else:
-        clock, alerts = SystemClock(), Alerts(config, faults)
-        cells = sharing.cells_of(config, session_id)
-        make_cell = cells.cell if cells is not None else None
-        registry = registry_of(settings, alerts, make_cell, sharing.clock_of(cells))
-        if cells is not None:
-            register(sharing.WorkerCells(cells), "resilience-cells")
-        if worker_input is None and settings.max_browsers is not None:
-            limits.share(config, settings, report, sink)
-        begun = sharing.begun(worker_input)
-        log = CircuitLog(registry, sink, clock, worker=worker, begun=begun)
-        if worker_input is None:
-            report.circuits = log.told
-        half = _running_half(config, settings, sink, recorder, faults, worker, strategies, log)
-        register(half, "resilience-running")
-        leave = half.pytest_unconfigure if worker_input is not None else None
-        register(Termination(leave), "resilience-termination")
-        if worker_input is None:
-            register(Ledger(config, recorder.results, faults, settle=recorder), "resilience-ledger")
-    if worker_input is None:
-        # After the ledger, which settles what ran before it is told what did not.
-        task = resume.Task(
-            config, settings.db, session_id, report, recorder.results, faults, resumed, controls
-        )
-        keeper.unfinished = task.unfinished
-        register(task, "resilience-task")
+    begun = sharing.begun(base.input)
+    log = CircuitLog(registry, sink, SystemClock(), worker=base.worker, begun=begun)
+    if report is not None:
+        report.circuits = log.told
+    half = _running_half(config, settings, sink, recorder, faults, base.worker, strategies, log)
+    base.register(half, "resilience-running")
+    leave = half.pytest_unconfigure if report is None else None
+    base.register(Termination(leave), "resilience-termination")
+
+
+def _settle(base: _Base, reporting: _Reporting) -> None:
+    """See to it that every test has a verdict, where no controller does."""
+    recorder = reporting.recorder
+    ledger = Ledger(base.config, recorder.results, base.faults, settle=recorder)
+    base.register(ledger, "resilience-ledger")
+
+
+def _set_out(base: _Base, reporting: _Reporting, resumed: resume.Resumed | None) -> None:
+    """Write down what is to be done, so that another run can go on with it."""
+    # After the ledger, which settles what ran before it is told what did not.
+    task = resume.Task(
+        base.config, base.settings.db, base.session_id, reporting.report,
+        reporting.recorder.results, base.faults, resumed, base.controls,
+    )  # fmt: skip
+    reporting.keeper.unfinished = task.unfinished
+    base.register(task, "resilience-task")
 
 
 def _nothing(_event: object) -> None:
@@ -232,152 +291,3 @@ def _rules(config: pytest.Config, faults: FaultReporter) -> tuple[Rule, ...]:
         faults(fault)
         given = []
     return (*(rule for rules in given for rule in rules or ()), *BUILTIN_RULES)
-
-
-class RunningHalf:
-    """What a process that runs tests needs; its parts are registered when they are needed."""
-
-    def __init__(
-        self,
-        config: pytest.Config,
-        settings: Settings,
-        registry: SessionRegistry,
-        keeper: FixtureKeeper,
-        deferrals: Deferrals,
-        gate: Gate,
-        desk: FailureDesk,
-        sink: HookedSink,
-        recorder: Recorder,
-        faults: FaultReporter,
-        log: CircuitLog,
-        worker: str,
-        strategies: tuple[str, ...],
-        station: Station | None,
-    ) -> None:
-        self._station = station
-        self._known = strategies
-        self._sink = sink
-        self._faults = faults
-        self._recorder = recorder
-        self._config = config
-        self._settings = settings
-        self._registry = registry
-        self._keeper = keeper
-        self._deferrals = deferrals
-        self._gate = gate
-        self._log = log
-        self._desk = desk
-        self._worker = worker
-        registry.watch()
-
-    def injection_parts(self) -> dict[str, Any]:
-        """Return what an injector of failures needs to know of this process."""
-        return {
-            "registry": self._registry,
-            "circuits": self._gate.circuits,
-            "desk": self._desk,
-            "emit": self._sink.emit,
-            "warn": self._faults.warn,
-            "worker": self._worker,
-            "history": self._settings.db,
-        }
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Decide everything that can be decided once per item, and register the loop."""
-        try:
-            policies = Policies(session.items, self._settings, self._known, self._faults.warn)
-        except MarkerError as error:
-            self._refuse(str(error))
-            return
-        types = {item: p.test_type for item, p in policies.items() if p.test_type}
-        self._gate.circuits.set_types(types)
-        forked = {item for item in session.items if is_forked(item)}
-        foreign = forked | {item for item in session.items if is_foreign(item)}
-        subtests = None
-        if any(_may_have_subtests(item) for item in session.items):
-            subtests = SubtestWatch(self._desk)
-            self._register(subtests, "resilience-subtests")
-        self._register(self._keeper, "resilience-fixtures")
-        self._register(
-            AttemptLoop(
-                self._config,
-                desk=self._desk,
-                keeper=self._keeper,
-                policies=policies,
-                foreign=foreign,
-                timeouts=TestTimeouts(self._config),
-                subtests=subtests,
-                recorder=self._recorder,
-                deferrals=self._deferrals,
-                gate=self._gate,
-                preflight=self._settings.preflight,
-                worker=self._worker,
-            ),
-            "resilience-attempts",
-        )
-        if foreign:
-            wanted = {item.nodeid for item in foreign}
-            self._register(ReportStream(self._recorder, wanted), "resilience-stream")
-            self._register(
-                Companion(self._desk, policies, foreign, forked, self._worker),
-                "resilience-companion",
-            )
-        if forked:
-            self._register(ForkedParts(forked), "resilience-forked-parts")
-            self._tell(forked_notice(len(forked)))
-        if self._station is not None:
-            usual = ItemPolicy.of(self._settings)
-            self._register(self._station, "resilience-station")
-            self._station.settle_in(session, policies, foreign, usual)
-        self._sink.listen()
-
-    def _register(self, part: object, name: str) -> None:
-        manager = self._config.pluginmanager
-        if manager.hasplugin(name):
-            # xdist's --looponfail collects twice in a session: the last items count.
-            manager.unregister(name=name)
-        manager.register(part, name)
-
-    def _tell(self, notice: str) -> None:
-        output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
-        if output is None:
-            self._faults.warn(notice)
-        else:
-            output[NOTICE] = notice
-
-    def _refuse(self, why: str) -> None:
-        output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
-        if output is None:
-            raise pytest.UsageError(why)
-        # What a worker raises here reaches nobody: its controller raises it instead.
-        output[REFUSAL] = why
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> bool | None:
-        """Run nothing in a worker whose items were refused."""
-        return True if REFUSAL in getattr(self._config, "workeroutput", ()) else None
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
-        """Leave no browser behind that this process started and nobody closed."""
-        adjusted = {a: None for s in self._registry.used_since(-1) for a in s.adjustments}
-        if adjusted:
-            self._faults.notes["time-outs adjusted"] = "; ".join(adjusted)
-        self._registry.reap_all()
-        output: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
-        if output is not None:
-            sharing.hand_in(output, self._log.told())
-            output[WARNINGS] = self._faults.messages
-
-    def pytest_unconfigure(self) -> None:
-        """Undo every patch."""
-        self._registry.reap_all()
-        self._registry.unwatch()
-
-
-def _may_have_subtests(item: pytest.Item) -> bool:
-    if "subtests" in getattr(item, "fixturenames", ()):
-        return True
-    cls = getattr(item, "cls", None)
-    return cls is not None and hasattr(cls, "subTest")

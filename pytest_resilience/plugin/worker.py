@@ -19,7 +19,7 @@ SESSION = "resilience_session"
 #: In a worker's output: why it runs none of its items.
 REFUSAL = "resilience_refusal"
 #: In a worker's output: what the user should know of its items.
-NOTICE = "resilience_notice"
+NOTICES = "resilience_notices"
 #: In a worker's output: what the plugin could not do there.
 WARNINGS = "resilience_warnings"
 
@@ -55,9 +55,9 @@ class WorkerInput:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Pass on a worker's notice; end the session if it refused its items."""
+        """Pass on a worker's notices; end the session if it refused its items."""
         output = getattr(node, "workeroutput", {})
-        for told in (*output.get(WARNINGS, ()), *filter(None, [output.get(NOTICE)])):
+        for told in (*output.get(WARNINGS, ()), *output.get(NOTICES, ())):
             self._faults.warn(told)
         refusal = output.get(REFUSAL)
         if refusal is not None:

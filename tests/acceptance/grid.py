@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -24,6 +22,7 @@ import psutil
 import pytest
 
 from tests.acceptance.inner import processes_of
+from tests.ports import free_port
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-resilience"
 JAR = CACHE / "selenium-server.jar"
@@ -196,15 +195,3 @@ def stopped(*pids: int) -> Iterator[None]:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
-
-
-def free_port() -> int:
-    """Return a port nobody listens on at the moment.
-
-    It is none of those that Linux gives to connections: these come and go by the hundred in the
-    seconds in which a part of a grid starts.
-    """
-    while True:
-        port = random.SystemRandom().randrange(15_000, 32_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port

@@ -57,7 +57,7 @@ def processes_of(temporary: Path) -> list[psutil.Process]:
     return found
 
 
-def remains(temporary: Path, *, within_s: float = 10.0) -> list[str]:
+def remains(temporary: Path, *, within_s: float = 60.0) -> list[str]:
     """Return what an ended inner suite left behind.
 
     Processes that were sent SIGKILL get `within_s` seconds to be gone.

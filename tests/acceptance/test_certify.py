@@ -59,7 +59,7 @@ def test_what_is_recovered_and_what_is_lost(tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         left = remains(temporary)

@@ -40,7 +40,7 @@ def what_ran(run: SuiteRun) -> list[str]:
 
 def test_tests_wait_behind_the_others_and_then_all_of_them_run(run_browsers: Run) -> None:
     """In their own order, with no more set-ups of what has nothing to do with the browser."""
-    run = run_browsers(FILES, env={"OUTAGE": "9"})
+    run = run_browsers(FILES, env={"OUTAGE": "4"})
     verdicts = run.verdicts
     assert verdicts.pop("test_shop[1]") == "recovered", run.output
     assert set(verdicts.values()) == {"passed"}, run.output
@@ -111,8 +111,14 @@ def test_a_browser_that_never_starts_does_not_touch_the_other(run_browsers: Run)
 def test_what_was_asked_for_outside_of_fixtures_is_refused_as_well(run_browsers: Run) -> None:
     """In the middle of a test, which then waits like the others."""
     source = """
-        import lab, pathlib, threading
+        import lab, pathlib, threading, time
         HERE = pathlib.Path(__file__).parent
+
+        def come_back(down):
+            while not (HERE / "other").exists():
+                time.sleep(0.05)
+            time.sleep(4)
+            down.unlink()
 
         def test_own(number=0):
             mark = HERE / "struck"
@@ -121,7 +127,7 @@ def test_what_was_asked_for_outside_of_fixtures_is_refused_as_well(run_browsers:
                 mark.touch()
                 down = HERE / "down"
                 down.touch()
-                threading.Timer(8, down.unlink).start()
+                threading.Thread(target=come_back, args=(down,), daemon=True).start()
                 program.write_text(f'#!/bin/sh\\n[ -e "{down}" ] && exit 1\\nexec chromium "$@"\\n')
                 program.chmod(0o755)
             driver = lab.launch(binary=str(program))
@@ -129,6 +135,7 @@ def test_what_was_asked_for_outside_of_fixtures_is_refused_as_well(run_browsers:
             driver.quit()
 
         def test_other():
+            (HERE / "other").touch()
             driver = lab.launch(binary=str(HERE / "chromium"))
             lab.visit(driver)
             driver.quit()

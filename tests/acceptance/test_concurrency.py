@@ -137,7 +137,7 @@ def test_two_sessions_at_once_never_have_two_browsers(tmp_path: Path, temporary:
             )
             for name in ("one", "other")
         ]
-        outputs = [session.communicate(timeout=180)[0] for session in sessions]
+        outputs = [session.communicate(timeout=480)[0] for session in sessions]
     assert [session.returncode for session in sessions] == [0, 0], outputs
     assert max(census.counts) == 1, census.counts
     assert any("waiting for a browser" in output or "wait" in output for output in outputs)
@@ -207,15 +207,15 @@ def test_a_limit_that_others_use_up_is_told(tmp_path: Path, temporary: Path) -> 
         temporary,
         "--resilience-max-browsers", "1",
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not (tmp_path / "one" / "profiles.txt").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     other = running(
         tmp_path / "other", EACH.format(tests=1), temporary,
         "--resilience-max-browsers", "1", "--resilience-max-wait", "2",
     )  # fmt: skip
-    output = other.communicate(timeout=120)[0]
-    one.communicate(timeout=120)
+    output = other.communicate(timeout=480)[0]
+    one.communicate(timeout=480)
     assert (one.returncode, other.returncode) == (0, 1), output
     assert "--resilience-max-browsers is 1, and in use are 1: main of one (pid" in output
     assert "1 unrecovered" in output

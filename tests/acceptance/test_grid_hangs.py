@@ -250,7 +250,6 @@ def test_a_suite_recovers_from_a_hang_behind_a_grid(
         {"test_it.py": INNER, "lab.py": lab},
         "--resilience-hang-timeout=3",
         env=environment,
-        timeout=300,
     )
     os.kill(int((run.folder / "stopped.txt").read_text()), signal.SIGCONT)
     results = told(run)

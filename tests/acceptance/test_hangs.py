@@ -57,7 +57,6 @@ def test_a_suite_recovers_from_a_hang(part: str, expected: str, run_browsers: Ru
         {"test_it.py": SUITE},
         "--resilience-hang-timeout=2",
         plan={"test_hung": ("call", part)},
-        timeout=120,
     )
     assert told(run) == {
         "test_before": ("passed", "passed"),
@@ -99,7 +98,7 @@ def test_a_slow_page_is_waited_for(run_browsers: Run) -> None:
             assert driver.title == "late"
             driver.quit()
     """
-    run = run_browsers({"test_it.py": suite}, "--resilience-hang-timeout=2", timeout=120)
+    run = run_browsers({"test_it.py": suite}, "--resilience-hang-timeout=2")
     assert told(run) == {"test_slow": ("passed", "passed")}, run.output
     assert run.summary["counts"]["recovered"] == 0
 
@@ -113,7 +112,6 @@ def test_hangs_can_be_left_alone(run_browsers: Run) -> None:
         {"test_it.py": suite},
         "--resilience-hang-timeout=0",
         plan={"test_hung": ("call", "browser")},
-        timeout=180,
     )
     assert run.verdicts["test_hung"] == "recovered", run.output
     assert run.attempts("test_hung")[0]["exception"] in ("ReadTimeoutError", "MaxRetryError")

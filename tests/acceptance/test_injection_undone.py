@@ -53,7 +53,7 @@ def temporary() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def stopped(temporary: Path, *, within_s: float = 10.0) -> list[psutil.Process]:
+def stopped(temporary: Path, *, within_s: float = 60.0) -> list[psutil.Process]:
     """Return what is still stopped after a while."""
     deadline = time.monotonic() + within_s
     while True:

@@ -98,7 +98,7 @@ CASES = [
 def moment(seed: int) -> str:
     """Return which test is running when the run is killed, and for how many seconds."""
     chance = random.Random(seed)
-    return f"{chance.randint(1, len(VERDICTS) - 2)} {chance.uniform(0.0, 1.5):.3f}"
+    return f"{chance.randint(1, len(VERDICTS) - 2)} {chance.uniform(0.0, 1.0):.3f}"
 
 
 def run_once(run_suite: RunSuite, temporary: Path, *arguments: str, kill: str = "") -> SuiteRun:

@@ -25,7 +25,7 @@ TESTS = 9 * 2
 #: A worker more than an item may cost, and it has failed for good.
 LOSSES_TO_FAIL = 3
 #: Seconds after which a run is said to hang.
-LIMIT_S = 180.0
+LIMIT_S = 480.0
 
 
 class Case(NamedTuple):

@@ -21,6 +21,8 @@ from selenium.webdriver.firefox.service import Service as FirefoxService
 from pytest_resilience.browser import processes
 from pytest_resilience.browser.sessions import SessionRegistry
 
+#: Seconds a condition gets to become true, on a machine that does much else.
+AMPLE_S = 90.0
 CHROME_ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",
@@ -124,7 +126,7 @@ def firefox(registry: SessionRegistry) -> Callable[[], webdriver.Firefox]:
 def eventually() -> Callable[..., bool]:
     """Return a function that waits until a condition is true, and says whether it became so."""
 
-    def wait(condition: Callable[[], object], *, within_s: float = 10.0) -> bool:
+    def wait(condition: Callable[[], object], *, within_s: float = AMPLE_S) -> bool:
         deadline = time.monotonic() + within_s
         while not condition():
             if time.monotonic() > deadline:

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,6 +77,20 @@ class Playground:
     def apply(self, name: str, **options: Any) -> Applied:
         """Make a fault happen."""
         return self.kit.apply(name, **options)
+
+    def soon(self, name: str) -> threading.Thread:
+        """Make a fault happen to the next command while it is under way; return who does it."""
+
+        def strike() -> None:
+            while not self.session.in_flight:
+                time.sleep(0.01)
+            # From the moment it is noted to the one at which it is on the wire.
+            time.sleep(0.3)
+            self.apply(name, during=True)
+
+        thread = threading.Thread(target=strike, daemon=True)
+        thread.start()
+        return thread
 
     def fetch(self, method: str = "GET") -> list[Any]:
         """Return status and text of what a script of the page gets from the application."""

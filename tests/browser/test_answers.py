@@ -15,6 +15,7 @@ from pytest_resilience.browser import answers, hangs, probes
 from pytest_resilience.browser.sessions import DriverSession
 from pytest_resilience.browser.wire import Reply, Wire
 from pytest_resilience.core.evidence import Evidence, ProbeResult
+from tests.ports import closed_port
 
 NODE_UP = {"availability": "UP", "slots": [{"session": {"sessionId": "mine"}}, {"session": None}]}
 NODE_FULL = {"availability": "UP", "slots": [{"session": {"sessionId": "other"}}]}
@@ -26,6 +27,8 @@ class Answering(http.server.BaseHTTPRequestHandler):
     """Answers a path with what the server was told to answer it with."""
 
     def do_GET(self) -> None:
+        # Who closes a connection before all of the request was read resets it.
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
         status, body = self.server.answers.get(self.path, (404, b"nothing here"))  # type: ignore[attr-defined]
         self.server.seen.append((self.command, self.path))  # type: ignore[attr-defined]
         self.send_response(status)
@@ -113,10 +116,8 @@ def test_a_body_that_is_no_json_is_kept_as_text(server: Server) -> None:
 
 
 def test_nobody_listening_is_refused() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert Wire(f"http://127.0.0.1:{port}").ask("GET", "/", limit_s=5).answer == "refused"
+    with closed_port() as port:
+        assert Wire(f"http://127.0.0.1:{port}").ask("GET", "/", limit_s=5).answer == "refused"
 
 
 def test_no_answer_in_time_is_silent(silent_port: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import socket
 import threading
@@ -40,9 +41,11 @@ class Server:
             except OSError:
                 return
             self._open.append(connection)
-            if connection.recv(65536):
-                self.requests += 1
-                self._behave(connection)
+            # A client may have given up already.
+            with contextlib.suppress(OSError):
+                if connection.recv(65536):
+                    self.requests += 1
+                    self._behave(connection)
 
     def close(self) -> None:
         """Stop serving."""
@@ -211,7 +214,7 @@ def test_a_waiting_request_is_cut(serve: Serve, keep_alive: bool) -> None:
     watcher.start()
     with pytest.raises(ProtocolError):
         title(executor)
-    watcher.join(10)  # the request may be woken before the one who cut it has said so
+    watcher.join(60)  # the request may be woken before the one who cut it has said so
     assert cut == [1]
 
 

@@ -108,12 +108,14 @@ class TestNetwork:
         ground.driver.get(ground.url)
         assert ground.fetch()[0] == 200
 
-    def test_a_held_page_does_not_load_and_does_when_it_is_undone(self, ground: Playground) -> None:
+    def test_a_held_page_does_not_load_and_does_when_it_is_undone(
+        self, ground: Playground, eventually: Eventually
+    ) -> None:
         applied = ground.apply("stall_page_load")
-        ground.driver.set_page_load_timeout(0.5)
+        ground.driver.set_page_load_timeout(1)
         with pytest.raises(TimeoutException):
             ground.driver.get(f"{ground.url}/basket")
-        assert applied.evidence()["requests"] >= 1
+        assert eventually(lambda: applied.evidence()["requests"] >= 1)
         ground.driver.set_page_load_timeout(60)
         timer = threading.Timer(0.5, applied.undo)
         timer.start()
@@ -259,14 +261,9 @@ class TestConnection:
         assert ground.driver.title == "Shop"
 
     def test_a_command_under_way_is_lost_with_its_connection(self, ground: Playground) -> None:
-        def cut() -> None:
-            time.sleep(0.3)
-            ground.apply("cut_driver_connection", during=True)
-
-        thread = threading.Thread(target=cut)
-        thread.start()
+        thread = ground.soon("cut_driver_connection")
         with pytest.raises(urllib3.exceptions.ProtocolError, match="Connection aborted"):
-            ground.driver.execute_async_script("setTimeout(arguments[0], 1000)")
+            ground.driver.execute_async_script("setTimeout(arguments[0], 4000)")
         thread.join()
 
     def test_every_answer_is_late_until_it_is_undone(self, ground: Playground) -> None:

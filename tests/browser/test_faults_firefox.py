@@ -88,12 +88,14 @@ class TestNetwork:
         ground.driver.get(ground.url)
         assert ground.fetch()[0] == 200
 
-    def test_a_held_page_does_not_load_and_does_when_it_is_undone(self, ground: Playground) -> None:
+    def test_a_held_page_does_not_load_and_does_when_it_is_undone(
+        self, ground: Playground, eventually: Eventually
+    ) -> None:
         applied = ground.apply("stall_page_load")
-        ground.driver.set_page_load_timeout(0.5)
+        ground.driver.set_page_load_timeout(1)
         with pytest.raises(TimeoutException):
             ground.driver.get(f"{ground.url}/basket")
-        assert applied.evidence()["requests"] >= 1
+        assert eventually(lambda: applied.evidence()["requests"] >= 1)
         ground.driver.set_page_load_timeout(60)
         timer = threading.Timer(0.5, applied.undo)
         timer.start()
@@ -116,10 +118,9 @@ class TestConnection:
         assert applied.evidence()["reset"] == 1
 
     def test_a_command_under_way_is_reset(self, ground: Playground) -> None:
-        thread = threading.Timer(0.5, lambda: ground.apply("reset_one_command", during=True))
-        thread.start()
+        thread = ground.soon("reset_one_command")
         with pytest.raises(urllib3.exceptions.ProtocolError, match="Connection aborted"):
-            ground.driver.execute_async_script("setTimeout(arguments[0], 1500)")
+            ground.driver.execute_async_script("setTimeout(arguments[0], 4000)")
         thread.join()
         assert ground.driver.title == "Shop"
 

@@ -9,34 +9,30 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException, WebDriverException
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
 from urllib3.exceptions import HTTPError
 
 from pytest_resilience.browser import hangs, latch, probes, processes
 from pytest_resilience.browser.guard import Guard
 from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
-from pytest_resilience.browser.watchdog import Hang
 from pytest_resilience.core.classifier import classify
 from pytest_resilience.core.evidence import (
     ALIVE,
-    DEVTOOLS,
-    DRIVER_STATUS,
-    GRID,
-    NODE,
     Evidence,
-    ProbeResult,
 )
 from pytest_resilience.core.failures import ErrorType, Failure
 
 PAGE = "data:text/html,<title>shop</title><p>hello"
 HANG_TIMEOUT_S = 2.0
 #: Selenium alone needs more than 150 s for each of these.
-FAR_TOO_LONG_S = 60.0
-ALL_HEARD = frozenset({GRID, NODE, DRIVER_STATUS, DEVTOOLS})
+FAR_TOO_LONG_S = 120.0
 
 Chrome = Callable[..., webdriver.Chrome]
 Firefox = Callable[[], webdriver.Firefox]
@@ -120,123 +116,6 @@ def page_that_waits() -> Iterator[tuple[str, Callable[[], None]]]:
     server.close()
 
 
-# Who is to blame
-
-
-def found(*answers: str) -> Evidence:
-    """Return evidence of words such as ``node=silent``."""
-    pairs = (word.partition("=") for word in answers)
-    return Evidence(ProbeResult(name, answer, "pid 7") for name, _, answer in pairs)
-
-
-@pytest.mark.parametrize(
-    ("answers", "text"),
-    [
-        pytest.param(("driver_status=ok", "devtools=ok"), "", id="all-well"),
-        pytest.param((), "", id="nothing-known"),
-        pytest.param(("driver_process=stopped",), "the driver process (pid 7) is stopped", id="d"),
-        pytest.param(
-            ("driver_process=alive", "browser_process=stopped"),
-            "the browser process (pid 7) is stopped",
-            id="browser-stopped",
-        ),
-        pytest.param(
-            ("renderer_process=stopped",), "a tab of the browser (pid 7) is stopped", id="tab"
-        ),
-        pytest.param(
-            ("gpu_process=stopped",), "the graphics process (pid 7) is stopped", id="graphics"
-        ),
-        pytest.param(("renderer_process=busy",), "", id="a-page-that-computes"),
-        pytest.param(
-            ("browser_process=gone", "devtools=refused"),
-            "the browser process (pid 7) is gone",
-            id="browser-gone",
-        ),
-        pytest.param(
-            ("browser_process=gone", "devtools=ok"), "", id="only-what-started-the-browser-is-gone"
-        ),
-        pytest.param(
-            ("driver_process=zombie", "devtools=ok"),
-            "the driver process (pid 7) is zombie",
-            id="driver-dead",
-        ),
-        pytest.param(("driver_status=silent",), "the driver does not answer", id="driver-silent"),
-        pytest.param(("driver_status=error",), "", id="a-driver-that-answers-nonsense"),
-        pytest.param(
-            ("driver_status=ok", "devtools=silent"),
-            "the browser does not answer to DevTools",
-            id="browser-silent",
-        ),
-        pytest.param(
-            ("grid=silent", "node=silent", "driver_status=silent", "devtools=silent"),
-            "the grid at there does not answer",
-            id="behind-a-silent-grid-all-is-silent",
-        ),
-        pytest.param(
-            ("grid=ok", "node=silent", "driver_status=silent", "devtools=silent"),
-            "the node that holds the session does not answer",
-            id="behind-a-silent-node-too",
-        ),
-        pytest.param(("grid=dead",), "the grid at there has lost the session", id="session-lost"),
-        pytest.param(("grid=empty",), "the grid at there has no node that is up", id="no-node"),
-        pytest.param(("grid=ok", "node=dead"), "the node pid 7 is down", id="node-down"),
-    ],
-)
-def test_the_culprit_is_named(answers: tuple[str, ...], text: str) -> None:
-    cause = hangs.cause_of(found(*answers), ALL_HEARD, "there")
-    assert (cause.text if cause is not None else "") == text
-
-
-@pytest.mark.parametrize("probe", sorted(ALL_HEARD))
-def test_what_never_answered_is_not_to_blame_for_silence(probe: str) -> None:
-    """A firewall may swallow the question; a slow page behind it must not be cut off."""
-    evidence = found(f"{probe}=silent")
-    assert hangs.cause_of(evidence, ALL_HEARD - {probe}) is None
-    assert hangs.cause_of(evidence, ALL_HEARD) is not None
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [
-        ("driver_process=stopped",),
-        ("browser_process=stopped",),
-        ("renderer_process=stopped",),
-        ("gpu_process=stopped",),
-        ("grid=silent",),
-        ("grid=dead",),
-        ("node=dead",),
-        ("node=silent",),
-        ("driver_status=silent",),
-        ("devtools=silent",),
-    ],
-    ids=lambda answers: answers[0],
-)
-@pytest.mark.parametrize("remote", [True, False], ids=["remote", "local"])
-def test_every_culprit_is_understood_by_the_classifier(
-    answers: tuple[str, ...], remote: bool
-) -> None:
-    """From the message alone, and when a later failure of that session is laid to it."""
-    cause = hangs.cause_of(found(*answers), ALL_HEARD, "http://grid")
-    assert cause is not None
-    error = hangs.CommandHung(Hang(1, "get", 9.1, cause, found(*answers)))
-    fact = latch.fact_of(error)
-    assert latch.is_worth_keeping(fact)
-    judged = classify(Failure("t", "call", (fact,), remote=remote), Evidence())
-    assert judged.rule.startswith("hung-")
-    assert judged.error_type.infrastructure
-    assert latch.label_of(fact) == judged.error_type.label
-
-
-def test_the_silence_behind_a_silent_grid_is_no_evidence() -> None:
-    """Neither driver nor browser need be broken: nobody could ask them."""
-    evidence = found("grid=silent", "node=silent", "driver_status=silent", "devtools=silent")
-    cause = hangs.cause_of(evidence, ALL_HEARD)
-    assert cause is not None
-    told = hangs.without_consequences(evidence, cause)
-    assert [result.probe for result in told] == ["grid"]
-    assert not probes.broken(told)
-
-
 # Chromium
 
 
@@ -299,8 +178,12 @@ def test_a_slow_page_is_not_a_hang(chrome: Chrome) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("part", ["browser", "driver", "renderer"])
-def test_a_short_pause_is_not_a_hang(part: str, chrome: Chrome, registry: SessionRegistry) -> None:
+def test_a_short_pause_is_not_a_hang(
+    part: str, chrome: Chrome, registry: SessionRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Even one that is seen while the command is overdue."""
+    # Whoever is to end the pause may come late.
+    monkeypatch.setattr("pytest_resilience.browser.watchdog.CONFIRM_S", 30.0)
     driver = chrome()
     driver.get(PAGE)
     session = session_of(registry, driver)
@@ -347,26 +230,21 @@ def test_the_users_page_load_timeout_is_waited_for(
 
 @pytest.mark.browser
 def test_a_browser_that_is_stopped_while_it_starts_is_no_trap(
-    chrome: Chrome, registry: SessionRegistry
+    registry: SessionRegistry,
+    chrome_options: Callable[..., Options],
+    chrome_service: Callable[..., Service],
+    tmp_path: Path,
 ) -> None:
     """The start is ended like any command, and nothing is left of it."""
-    import psutil
-
-    def stop_the_first_browser() -> None:
-        while True:
-            for child in psutil.Process().children(recursive=True):
-                # A process of an earlier test may just be ending.
-                with contextlib.suppress(psutil.Error):
-                    if "--remote-debugging-port=0" in " ".join(child.cmdline() or ()):
-                        child.send_signal(signal.SIGSTOP)
-                        return
-            time.sleep(0.01)
-
-    threading.Thread(target=stop_the_first_browser, daemon=True).start()
+    options = chrome_options()
+    program = tmp_path / "stops"
+    program.write_text(f'#!/bin/sh\nkill -STOP $$\nexec "{options.binary_location}" "$@"\n')
+    program.chmod(0o755)
+    options.binary_location = str(program)
     mark = registry.mark()
     begun = time.monotonic()
     with pytest.raises(WebDriverException):
-        chrome()
+        webdriver.Chrome(options=options, service=chrome_service())
     assert time.monotonic() - begun < FAR_TOO_LONG_S
     assert "is stopped" in registry.failed_starts_since(mark - 1)[0].error.message
     assert "hung-command" in registry.failed_starts_since(mark - 1)[0].error.message
@@ -387,7 +265,10 @@ def test_hangs_can_be_left_alone(
     driver = chrome()
     driver.get(PAGE)
     session = session_of(registry, driver)
-    assert not any(t.name == "resilience-watchdog" for t in threading.enumerate())
+    # That of an earlier test may just be ending.
+    assert eventually(
+        lambda: not any(t.name == "resilience-watchdog" for t in threading.enumerate())
+    )
     stopped = parts(session, "browser")
     send(stopped, signal.SIGSTOP)
     threading.Timer(3 * HANG_TIMEOUT_S, lambda: send(stopped, signal.SIGCONT)).start()

@@ -17,6 +17,9 @@ from pytest_resilience.browser.processes import ProcessId
 from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 from pytest_resilience.core.evidence import Evidence
 
+#: Selenium alone needs minutes to quit what does not answer.
+FAR_TOO_LONG_S = 120.0
+
 pytestmark = pytest.mark.browser
 
 Eventually = Callable[..., bool]
@@ -111,7 +114,7 @@ def test_a_quit_at_a_frozen_endpoint_is_bounded(
     assert Evidence(probes.probe(session)).answer("grid") == "silent"
     began = time.monotonic()
     driver.quit()
-    assert time.monotonic() - began < 20 * registry.quit_limit_s
+    assert time.monotonic() - began < FAR_TOO_LONG_S
     os.kill(far[1].pid, signal.SIGCONT)
 
 

@@ -19,9 +19,19 @@ from pytest_resilience.browser.wire import Wire
 from pytest_resilience.core.classifier import classify
 from pytest_resilience.core.evidence import Evidence, ProbeResult
 from pytest_resilience.core.failures import ExceptionFact, Failure
+from tests import ports
 from tests.certificates import speak_tls
 
 Serve = Callable[[Callable[[socket.socket], None]], int]
+#: Seconds for what is answered, on a machine that does much else.
+AMPLE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for servers of this machine for as long as it takes."""
+    for name in ("LIMIT_S", "_PRESENCE_LIMIT_S", "_NEAR_PRESENCE_LIMIT_S"):
+        monkeypatch.setattr(target, name, AMPLE_S)
 
 
 def answer_with(status: str, body: str = "hello", *headers: str) -> Callable[[socket.socket], None]:
@@ -82,11 +92,10 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture
-def closed_port() -> int:
+def closed_port() -> Iterator[int]:
     """A port nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    with ports.closed_port() as port:
+        yield port
 
 
 class TestAsk:
@@ -116,12 +125,12 @@ class TestAsk:
     def test_what_a_server_does_is_named(
         self, serve: Serve, behaviour: Callable[[socket.socket], None], answer: str
     ) -> None:
-        found, detail = target.ask(f"http://127.0.0.1:{serve(behaviour)}/page")
+        found, detail = target.ask(f"http://127.0.0.1:{serve(behaviour)}/page", limit_s=AMPLE_S)
         assert found == answer
         assert detail
 
     def test_nobody_listening_is_refused(self, closed_port: int) -> None:
-        assert target.ask(f"http://127.0.0.1:{closed_port}/")[0] == "refused"
+        assert target.ask(f"http://127.0.0.1:{closed_port}/", limit_s=AMPLE_S)[0] == "refused"
 
     def test_a_name_that_leads_nowhere_is_dns(self) -> None:
         assert target.ask("http://no-such-host.invalid/")[0] == "dns"
@@ -148,13 +157,13 @@ class TestAsk:
 
     def test_a_server_that_speaks_no_tls_is_tls(self, serve: Serve) -> None:
         port = serve(answer_with("400 Bad Request"))
-        assert target.ask(f"https://127.0.0.1:{port}/")[0] == "tls"
+        assert target.ask(f"https://127.0.0.1:{port}/", limit_s=AMPLE_S)[0] == "tls"
 
     @pytest.mark.parametrize(("verify", "answer"), [(True, "tls"), (False, "ok")])
     def test_a_certificate_nobody_signed_counts_as_the_browser_was_told(
         self, self_signed: str, verify: bool, answer: str
     ) -> None:
-        assert target.ask(self_signed, verify=verify)[0] == answer
+        assert target.ask(self_signed, verify=verify, limit_s=AMPLE_S)[0] == answer
 
     def test_it_sends_no_credentials_and_no_cookies_and_asks_once(self, serve: Serve) -> None:
         requests: list[str] = []
@@ -164,7 +173,7 @@ class TestAsk:
             connection.sendall(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
 
         port = serve(note)
-        target.ask(f"http://me:secret@127.0.0.1:{port}/a?b=c#d")
+        target.ask(f"http://me:secret@127.0.0.1:{port}/a?b=c#d", limit_s=AMPLE_S)
         assert len(requests) == 1
         head = requests[0].lower()
         assert head.startswith("get /a?b=c http/1.1")

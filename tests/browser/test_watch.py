@@ -16,7 +16,7 @@ HEAVY = ("selenium", "psutil", "urllib3")
 def run(code: str) -> str:
     """Run `code` in a fresh interpreter and return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

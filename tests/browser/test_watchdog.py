@@ -12,7 +12,8 @@ import pytest
 
 from pytest_resilience.browser import hangs
 from pytest_resilience.browser.sessions import DriverSession
-from pytest_resilience.browser.watchdog import Watchdog
+from pytest_resilience.browser.watchdog import HANG_TIMEOUT_S, Watchdog
+from pytest_resilience.config import Settings
 from pytest_resilience.core.evidence import Evidence, ProbeResult
 
 STOPPED = Evidence([ProbeResult("browser_process", "stopped", "pid 1")])
@@ -27,11 +28,13 @@ class Line:
 
     def __init__(self, open_connections: int = 1) -> None:
         self.cuts = 0
+        self.on_cut: Callable[[], object] = lambda: None
         self.adjustments: list[str] = []
         self._open = open_connections
 
     def cut(self) -> int:
         self.cuts += 1
+        self.on_cut()
         return self._open
 
 
@@ -71,11 +74,20 @@ class World:
         line: Any = self.session.care.line
         return int(line.cuts)
 
+    @property
+    def first_cut_s(self) -> float:
+        """Seconds from the last command to the first time it was cut."""
+        return self._cut_at[0] - self._sent_at
+
     def examine(self, _session: DriverSession) -> Evidence:
         self.looks.append(self.now - 100)
         return self.evidence
 
     def send(self, command: str = "get") -> None:
+        self._sent_at, self._cut_at = self.now, list[float]()
+        line: Any = self.session.care.line
+        if line is not None:
+            line.on_cut = lambda: self._cut_at.append(self.now)
         self.session.begin(command, 0, self.now)
 
     def live(self, seconds: float) -> None:
@@ -111,6 +123,27 @@ def test_a_command_on_a_stopped_browser_is_ended(world: World) -> None:
     assert (
         error.msg == "get: ended after 9.0 s: the browser process (pid 1) is stopped [hung-command]"
     )
+
+
+@pytest.mark.parametrize("idle_s", [0.0, 0.5, 4.0, 7.9])
+def test_by_default_a_command_that_hangs_is_ended_within_fifteen_seconds(
+    idle_s: float, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where all that can be asked stays silent for as long as is waited for an answer."""
+
+    def examine(_session: DriverSession) -> Evidence:
+        world.now += hangs.ANSWER_LIMIT_S
+        return SILENT
+
+    monkeypatch.setattr(hangs, "examine", examine)
+    assert Settings().hang_timeout == HANG_TIMEOUT_S
+    world.dog = Watchdog(lambda: world.sessions, monotonic=lambda: world.now)
+    world.live(idle_s)
+    world.send()
+    world.live(30)
+    hang = world.session.care.hang
+    assert hang is not None
+    assert HANG_TIMEOUT_S < world.first_cut_s <= 15.0
 
 
 def test_nobody_looks_before_the_deadline(world: World) -> None:
@@ -249,14 +282,11 @@ def watchdogs() -> list[threading.Thread]:
 
 
 @pytest.fixture
-def alone() -> Iterator[None]:
+def alone(eventually: Eventually) -> Iterator[None]:
     """Other tests may have left a thread that is about to end."""
-    deadline = time.monotonic() + 10
-    while watchdogs() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert watchdogs() == []
+    assert eventually(lambda: watchdogs() == [])
     yield
-    assert watchdogs() == []
+    assert eventually(lambda: watchdogs() == [])
 
 
 @pytest.mark.usefixtures("alone")

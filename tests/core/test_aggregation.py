@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_resilience.core.aggregation import ErrorLog, fingerprint, normalise
@@ -81,7 +81,6 @@ def test_what_differs_in_kind_has_another_fingerprint(one: Any, other: Any) -> N
     assert fingerprint(*one) != fingerprint(*other)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_has_a_fingerprint(message: str) -> None:
     """No text breaks it, and it is the same each time."""

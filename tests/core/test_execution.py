@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_resilience.core import execution
 from pytest_resilience.core.execution import Outcome, execute
 
 Info = Mapping[str, Any]
@@ -21,18 +22,17 @@ both_ways = pytest.mark.parametrize("timeout_s", [None, AMPLE_S], ids=["unlimite
 
 
 class Stage:
-    """An environment that notes who touches it."""
+    """An environment that notes who touches it, and does something while it repairs."""
 
     shade = "blue"
 
-    def __init__(self, held_up: threading.Event | None = None) -> None:
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         self.threads: list[int] = []
-        self._held_up = held_up
+        self._meanwhile = meanwhile
 
     def repair(self, part: str, *, well: bool = True) -> str:
         self.threads.append(threading.get_ident())
-        if self._held_up is not None:
-            self._held_up.wait(20 * SHORT_S)
+        self._meanwhile()
         return f"{part} repaired {'well' if well else 'badly'}"
 
     def explode(self) -> None:
@@ -128,6 +128,39 @@ class TestResult:
             )
 
 
+class Bell:
+    """Stands for the timer: the time is up when a test rings."""
+
+    def __init__(self) -> None:
+        self.finished = threading.Event()
+        self.daemon = False
+        self._call: Callable[[], object] = lambda: None
+
+    def timer(self, _seconds: float, call: Callable[[], object]) -> Bell:
+        """Do what ``threading.Timer`` does."""
+        self._call = call
+        return self
+
+    def ring(self) -> None:
+        """Say that the time is up."""
+        self._call()
+        self.finished.set()
+
+    def start(self) -> None:
+        """Wait for nothing."""
+
+    cancel = start
+
+
+@pytest.fixture
+def bell(monkeypatch: pytest.MonkeyPatch) -> Bell:
+    """Replace the timer, and leave a recovery all the time it needs to say its last words."""
+    bell = Bell()
+    monkeypatch.setattr(execution.threading, "Timer", bell.timer)
+    monkeypatch.setattr(execution, "_GRACE_S", AMPLE_S)
+    return bell
+
+
 class TestTimeOut:
     """What becomes of a recovery whose time is up."""
 
@@ -172,13 +205,17 @@ class TestTimeOut:
         assert execute(action, {}, SHORT_S) == self.TOO_LATE
         assert ended.wait(AMPLE_S)
 
-    def test_one_that_ends_with_what_the_environment_did_meanwhile_has_ended(self) -> None:
-        stage = Stage(held_up=threading.Event())
+    def test_one_that_ends_with_what_the_environment_did_meanwhile_has_ended(
+        self, bell: Bell
+    ) -> None:
+        stage = Stage(bell.ring)
         action: Callable[[Info], Any] = lambda info: info["environment"].repair("wheel")  # noqa: E731
         assert execute(action, {"environment": stage}, SHORT_S) == Outcome(True)
 
-    def test_one_that_wants_more_of_the_environment_after_its_time_gets_no_more(self) -> None:
-        stage = Stage(held_up=threading.Event())
+    def test_one_that_wants_more_of_the_environment_after_its_time_gets_no_more(
+        self, bell: Bell
+    ) -> None:
+        stage = Stage(bell.ring)
 
         def action(info: Info) -> bool:
             info["environment"].repair("wheel")

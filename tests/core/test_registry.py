@@ -141,14 +141,14 @@ class TestCircuits:
         barrier = threading.Barrier(8)
 
         def ask() -> None:
-            barrier.wait(20)
+            barrier.wait(60)
             found.append(registry.get("worker", "gw0"))
 
         threads = [threading.Thread(target=ask) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert len(found) == 8
         assert len({id(breaker) for breaker in found}) == 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_resilience.core.failures import ErrorType
@@ -50,7 +50,6 @@ probe_names = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.dictionaries(keys, junk | st.dictionaries(probe_names, junk)) | junk)
 def test_broken_rows_do_not_raise(row: Any) -> None:
     """Whatever stands in a row, there is a diagnosis with a reason, and a matrix."""

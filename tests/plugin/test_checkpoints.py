@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pytest_resilience.plugin.checkpoints import Shelf
 from pytest_resilience.store.checkpoints import CheckpointFiles
 from pytest_resilience.store.history import History
 from tests.plugin.conftest import REPOSITORY, RunInner
+from tests.ports import free_port
 
 GOES_ON = """
     from tests.plugin.breakage import lose_browser, note
@@ -72,8 +72,7 @@ def machines(tmp_path: Path) -> Iterator[list[str]]:
     script = Path(execnet.__file__).parent / "script" / "socketserver.py"
     servers, specs = [], []
     for name in ("a", "b"):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         (tmp_path / name).mkdir()
         alone = {"PYTHONPATH": str(REPOSITORY), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         environment = {**os.environ, **alone}
@@ -90,7 +89,7 @@ def machines(tmp_path: Path) -> Iterator[list[str]]:
 def _wait_for(port: int) -> None:
     # Asked of the kernel, because the server serves nobody but the first one that connects.
     wanted = f":{port:04X} 00000000:0000 0A"
-    for _ in range(200):
+    for _ in range(1200):
         if wanted in Path("/proc/net/tcp").read_text():
             return
         time.sleep(0.05)

@@ -82,6 +82,20 @@ def test_attempts_of_rerunfailures_are_recorded_and_diagnosed(foreign: SuiteRun)
     assert [a["number"] for a in foreign.attempts("test_product_is_wrong")] == [1, 2, 3]
 
 
+def left_to(run: SuiteRun) -> list[str]:
+    """Return what the run says at its end of tests that belong to other plugins."""
+    lines = [line for line in run.output.splitlines() if line.startswith("warning: ")]
+    assert [w for w in run.summary["details"]["warnings"] if "left to" in w] == [
+        line.removeprefix("warning: ") for line in lines if "left to" in line
+    ]
+    return [line.partition(" left to ")[0][9:] + line.partition("left to")[2].partition(":")[0]
+            for line in lines if line.endswith("[rerun-tests]")]  # fmt: skip
+
+
+def test_who_re_runs_them_is_said_once(foreign: SuiteRun) -> None:
+    assert left_to(foreign) == ["4 tests pytest-rerunfailures"], foreign.output
+
+
 SIMPLE = """
     import pytest
     from tests.plugin.breakage import lose_browser, note
@@ -109,6 +123,13 @@ def _calls(run: SuiteRun) -> dict[str, int]:
 def test_rerunfailures_owns_the_tests_marked_for_it_and_we_the_rest(run_inner: RunInner) -> None:
     run = run_inner(SIMPLE, plugins=RERUNFAILURES)
     assert _calls(run) == {"wrong": 1, "lost": 4, "marked": 2}, run.output
+    assert left_to(run) == ["1 test pytest-rerunfailures"], run.output
+
+
+def test_what_several_workers_have_to_say_of_them_is_said_once(run_inner: RunInner) -> None:
+    run = run_inner(SIMPLE, "-n2", plugins=(*RERUNFAILURES, "xdist.plugin"))
+    assert _calls(run) == {"wrong": 1, "lost": 4, "marked": 2}, run.output
+    assert left_to(run) == ["1 test pytest-rerunfailures"], run.output
 
 
 def test_rerunfailures_owns_all_tests_if_the_ini_file_says_so(run_inner: RunInner) -> None:
@@ -119,6 +140,7 @@ def test_rerunfailures_owns_all_tests_if_the_ini_file_says_so(run_inner: RunInne
 def test_a_marker_of_an_absent_plugin_changes_nothing(run_inner: RunInner) -> None:
     run = run_inner(SIMPLE)
     assert _calls(run) == {"wrong": 1, "lost": 4, "marked": 4}, run.output
+    assert left_to(run) == []
 
 
 def test_flaky_owns_the_tests_decorated_for_it_and_we_the_rest(run_inner: RunInner) -> None:
@@ -152,6 +174,7 @@ def test_flaky_owns_the_tests_decorated_for_it_and_we_the_rest(run_inner: RunInn
     assert run.verdicts["test_decorated"] == "unrecovered"
     assert run.verdicts["test_plain"] == "recovered"
     assert run.verdicts["test_passes_later"] in ("passed", "recovered")
+    assert left_to(run) == ["2 tests flaky"], run.output
 
 
 def test_pytest_html_shows_a_row_for_each_attempt(run_inner: RunInner) -> None:
@@ -206,6 +229,63 @@ def test_pytest_html_shows_a_row_for_each_attempt(run_inner: RunInner) -> None:
     assert all("InvalidSessionIdException" in log for log in superseded)
     assert [f"this is attempt {n}" in final for n in (1, 2, 3)] == [False, False, True]
     assert "5 Rerun" in text
+
+
+def test_allure_has_one_result_for_each_test_and_that_of_its_last_attempt(
+    run_inner: RunInner,
+) -> None:
+    """Whole ones: it closes a result when an item ends, and loses those that are not closed."""
+    run = run_inner(
+        """
+        import pytest
+        from tests.plugin.breakage import lose_browser, note
+
+        @pytest.fixture
+        def page():
+            yield
+
+        def test_passes(page):
+            pass
+
+        def test_recovers(page):
+            if note("recovers") <= 2:
+                lose_browser()
+
+        @pytest.fixture
+        def fragile():
+            if note("fragile") == 1:
+                lose_browser()
+
+        def test_set_up_recovers(fragile):
+            pass
+
+        def test_never_recovers(page):
+            lose_browser()
+
+        def test_wrong(page):
+            assert "price" == "9.99"
+
+        def test_skipped():
+            pytest.skip("not today")
+        """,
+        "--alluredir=allure",
+        plugins=("allure_pytest.plugin",),
+    )
+    results = [json.loads(p.read_text("utf-8")) for p in run.folder.glob("allure/*-result.json")]
+    assert sorted((result["name"], result["status"]) for result in results) == [
+        ("test_never_recovers", "broken"),
+        ("test_passes", "passed"),
+        ("test_recovers", "passed"),
+        ("test_set_up_recovers", "passed"),
+        ("test_skipped", "skipped"),
+        ("test_wrong", "failed"),
+    ], run.output
+    for key in ("uuid", "historyId", "testCaseId"):
+        assert len({result[key] for result in results}) == len(results)
+    assert all(0 < result["start"] <= result["stop"] for result in results)
+    told = {result["name"]: result.get("statusDetails", {}) for result in results}
+    assert "InvalidSessionIdException" in told["test_never_recovers"]["message"]
+    assert told["test_recovers"] == told["test_set_up_recovers"] == {}
 
 
 def test_all_plugins_of_the_environment_together_disturb_nothing(run_inner: RunInner) -> None:

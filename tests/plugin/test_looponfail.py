@@ -34,7 +34,7 @@ SUITE = """
 """
 WAITING = "waiting for changes"
 #: Seconds after which a loop that says nothing is given up.
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 
 
 class Loop:
@@ -106,7 +106,7 @@ class Loop:
         """End it as its user does."""
         self._process.send_signal(signal.SIGINT)
         try:
-            self._process.wait(30)
+            self._process.wait(PATIENCE_S)
         finally:
             self._process.kill()
             self._process.wait()

@@ -45,7 +45,7 @@ def run_cases(folder: Path, cases: list[dict[str, Any]]) -> list[tuple[int, str]
         },
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=True,
     )
     return [(status, output) for status, output in json.loads(done.stdout)]

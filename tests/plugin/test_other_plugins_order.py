@@ -77,10 +77,11 @@ ATTEMPTS = {
     **{f"test_shop.py::{name}": 2 for name in ("TestShop::test_last", "TestStart::test_page")},
     "test_shop.py::TestShop::test_lost": 4,
 }
+#: The order of tests is nothing that a history would know.
+NO_HISTORY = "--no-resilience-db"
 #: Plugins and options of each way to choose.
 WAYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "random": ((RANDOMLY,), ("--randomly-seed=1",)),
-    "random, another seed": ((RANDOMLY,), ("--randomly-seed=20",)),
     "first half": ((SPLIT,), ("--splits=2", "--group=1")),
     "second half": ((SPLIT,), ("--splits=2", "--group=2")),
     "marked": ((ORDER,), ()),
@@ -97,7 +98,7 @@ def choices(run_inner: RunInner) -> Choices:
     return {
         way: (
             run_inner(SUITE, *options, plugins=plugins, resilience=False),
-            run_inner(SUITE, *options, plugins=plugins),
+            run_inner(SUITE, *options, NO_HISTORY, plugins=plugins),
         )
         for way, (plugins, options) in WAYS.items()
     }
@@ -123,10 +124,11 @@ def test_all_attempts_of_a_test_follow_one_another(choices: Choices, way: str) -
     assert len(run.summary["tests"]) == len(runs)
 
 
-def test_the_choices_differ(choices: Choices) -> None:
+def test_the_choices_differ(choices: Choices, run_inner: RunInner) -> None:
     """Otherwise these tests prove nothing: no plugin would have been at work."""
     orders = {way: tuple(_order(plain)) for way, (plain, _) in choices.items()}
-    assert len(set(orders.values())) == len(WAYS)
+    other = run_inner(SUITE, "--randomly-seed=20", plugins=(RANDOMLY,), resilience=False)
+    assert len({*orders.values(), tuple(_order(other))}) == len(WAYS) + 1
     halves = [*orders["first half"], *orders["second half"]]
     assert sorted(halves) == sorted(orders["random"])
     assert len(set(halves)) == len(halves) == 13
@@ -139,7 +141,7 @@ def test_the_choices_differ(choices: Choices) -> None:
 
 
 def test_a_recovered_test_has_a_stored_duration_too(run_inner: RunInner) -> None:
-    run = run_inner(SUITE, "--store-durations", plugins=(SPLIT,))
+    run = run_inner(SUITE, "--store-durations", NO_HISTORY, plugins=(SPLIT,))
     stored = json.loads((run.folder / ".test_durations").read_text("utf-8"))
     assert set(stored) == {test["nodeid"] for test in run.summary["tests"]}, run.output
     assert len(stored) == 13
@@ -149,7 +151,7 @@ def test_on_workers_all_attempts_of_a_test_follow_one_another_on_one_of_them(
     run_inner: RunInner,
 ) -> None:
     """Unless it goes to another one for good, which is a recovery of level 4."""
-    options = ("-n2", "--randomly-seed=1", "--resilience-max-level=3")
+    options = ("-n2", "--randomly-seed=1", "--resilience-max-level=3", NO_HISTORY)
     run = run_inner(SUITE, *options, plugins=(XDIST, RANDOMLY))
     by_worker: dict[str, list[str]] = {}
     for line in run.log("order.txt"):

@@ -18,6 +18,9 @@ SUITE = {
 
         def pytest_runtest_logfinish(nodeid):
             note(f"finish {nodeid}")
+
+        def pytest_runtest_logreport(report):
+            note(f"{report.when} {report.outcome} {report.nodeid}")
     """,
     "test_it.py": """
         import time
@@ -162,9 +165,20 @@ def test_call_and_teardown_failing_in_one_attempt_cause_one_rerun(run: SuiteRun)
 
 
 def test_logstart_and_logfinish_frame_each_item_once(run: SuiteRun) -> None:
-    log = run.log("conftest.txt")
-    assert len(log) == 2 * 12
-    assert log[0::2] == [line.replace("finish", "start") for line in log[1::2]]
+    """Whatever is reported of it comes between the two, its attempts that are repeated too."""
+    told = [line.rpartition(" ") for line in run.log("conftest.txt")]
+    items = list(dict.fromkeys(nodeid for _what, _, nodeid in told))
+    assert len(items) == 12
+    for item in items:
+        where = [index for index, (_what, _, nodeid) in enumerate(told) if nodeid == item]
+        assert where == list(range(where[0], where[-1] + 1)), f"{item} is interrupted"
+        what = [told[index][0] for index in where]
+        assert (what[0], what[-1]) == ("start", "finish"), item
+        assert (what.count("start"), what.count("finish")) == (1, 1), item
+    assert [what for what, _, nodeid in told if nodeid.endswith("test_recovers")] == [
+        *("start", "call rerun", "call rerun"),
+        *("setup passed", "call passed", "teardown passed", "finish"),
+    ]
 
 
 def test_reports_and_items_carry_the_attempt_number(run: SuiteRun) -> None:

@@ -31,8 +31,35 @@ def test_a_run_that_is_told_to_end_still_reports(run_inner: RunInner) -> None:
 
 
 def test_a_controller_that_is_told_to_end_still_reports(run_inner: RunInner) -> None:
-    told = TOLD.replace("os.getpid()", "os.getppid()") + "        import time; time.sleep(20)\n"
-    run = run_inner(told, "-n", "1", plugins=("xdist.plugin",))
+    """What it had heard of by then."""
+    conftest = """
+        from pathlib import Path
+
+        import pytest
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logreport(report):
+            if report.when == "teardown" and report.nodeid.endswith("test_before"):
+                Path("heard").touch()
+    """
+    told = """
+        import os, signal, time
+        from pathlib import Path
+
+        def test_before():
+            pass
+
+        def test_told():
+            while not Path("heard").exists():
+                time.sleep(0.01)
+            os.kill(os.getppid(), signal.SIGTERM)
+            time.sleep(20)
+
+        def test_after():
+            pass
+    """
+    files = {"conftest.py": conftest, "test_it.py": told}
+    run = run_inner(files, "-n", "1", plugins=("xdist.plugin",))
     assert run.status == 2, run.output
     assert run.verdicts["test_before"] == "passed"
 

@@ -16,12 +16,17 @@ UNITTEST = """
     class TestClassSetUp(unittest.TestCase):
         @classmethod
         def setUpClass(cls):
+            cls.addClassCleanup(lambda: note("class cleanup"))
             if note("class+") == 1:
                 lose_browser()
 
         @classmethod
         def tearDownClass(cls):
             note("class-")
+
+        def setUp(self):
+            note(f"new {not hasattr(self, 'used')}")
+            self.used = True
 
         def test_set_up_failed(self):
             note("one")
@@ -30,7 +35,16 @@ UNITTEST = """
             note("two")
 
     class TestSetUp(unittest.TestCase):
+        @classmethod
+        def setUpClass(cls):
+            note("own class+")
+
+        @classmethod
+        def tearDownClass(cls):
+            note("own class-")
+
         def setUp(self):
+            self.addCleanup(lambda: note("cleanup"))
             if note("setUp") == 1:
                 lose_browser()
 
@@ -38,7 +52,8 @@ UNITTEST = """
             note("tearDown")
 
         def test_own_set_up_failed(self):
-            note("three")
+            if note("three") == 1:
+                lose_browser()
 
     class TestDriver(unittest.TestCase):
         @classmethod
@@ -100,17 +115,29 @@ def test_unittest_tests_have_the_verdicts_of_any_other(cases: SuiteRun) -> None:
         "TestOutcomes::test_skipped": "skipped",
         "TestOutcomes::test_fails_then_skips": "unrecovered",
     }, cases.output
-    assert "error" not in cases.output.splitlines()[-1]
+    last = cases.output.splitlines()[-1]
+    assert "error" not in last
+    for part in ("2 failed", "3 recovered", "2 passed", "1 skipped", "1 xfailed"):
+        assert part in last, cases.output
 
 
 def test_set_up_class_runs_again_only_if_it_failed_or_owns_the_lost_driver(
     cases: SuiteRun,
 ) -> None:
+    """And `setUp`, `tearDown` and what is cleaned up belong to each attempt, as unittest has it."""
     log = cases.log("test_it.txt")
-    assert log[:5] == ["class+", "class+", "one", "two", "class-"]
-    assert log[5:9] == ["setUp", "setUp", "three", "tearDown"]
-    driver = [line for line in log if line.startswith("driver")]
-    assert driver == ["driver+", "driver dies", "driver-", "driver+", "driver dies", "driver-"]
+    end = log.index("expected")
+    assert log[:end] == [
+        *("class+", "class cleanup", "class+", "new True", "one", "new True", "two"),
+        *("class-", "class cleanup"),
+        "own class+",
+        # Where `setUp` failed there is no `tearDown`.
+        *("setUp", "cleanup"),
+        *("setUp", "three", "tearDown", "cleanup"),
+        *("setUp", "three", "tearDown", "cleanup"),
+        "own class-",
+        *("driver+", "driver dies", "driver-", "driver+", "driver dies", "driver-"),
+    ]
 
 
 def test_unittest_product_failures_and_expected_failures_run_once(cases: SuiteRun) -> None:

@@ -92,9 +92,64 @@ def test_strict_fails_the_controller(run_inner: RunInner) -> None:
     assert run.counts == {"recovered": 2, "passed": 1}
 
 
+STOPPED = {
+    "conftest.py": """
+        import os
+        from pathlib import Path
+        import pytest
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logreport(report):
+            if "PYTEST_XDIST_WORKER" not in os.environ and report.outcome in ("rerun", "failed"):
+                Path(report.outcome).touch()
+    """,
+    "test_it.py": """
+        import time
+        from pathlib import Path
+        import pytest
+        from tests.plugin.breakage import lose_browser, note
+
+        def until(outcome):
+            end = time.monotonic() + 60
+            while not Path(outcome).exists():
+                assert time.monotonic() < end, f"nothing was reported as {outcome}"
+                time.sleep(0.01)
+
+        def test_recovers():
+            attempt = note("recovers")
+            if attempt == 2:
+                until("failed")
+            if attempt <= 2:
+                lose_browser()
+
+        def test_next_to_it():
+            pass
+
+        # The other worker begins here, and is given the rest little by little.
+        @pytest.mark.parametrize("number", range(10))
+        def test_before(number):
+            until("rerun")
+
+        def test_wrong():
+            assert "price" == "9.99"
+
+        @pytest.mark.parametrize("number", range(30))
+        def test_after(number):
+            note("after")
+    """,
+}
+
+
 def test_only_final_failures_stop_a_distributed_session(run_inner: RunInner) -> None:
-    run = run_inner(SUITE, "-n2", "-x", "-k", "recovers or passes", plugins=XDIST)
-    assert run.status == 0, run.output
+    """Not those that a rerun follows; and what another worker is in the middle of ends."""
+    run = run_inner(STOPPED, "-n2", "-x", plugins=XDIST)
+    assert run.status == 2, run.output
+    assert "stopping after 1 failures" in run.output
+    assert run.verdicts["test_wrong"] == "failed"
+    assert run.verdicts["test_recovers"] == "recovered"
+    assert [a["outcome"] for a in run.attempts("test_recovers")] == ["rerun", "rerun", "passed"]
+    assert {run.verdicts[f"test_before[{number}]"] for number in range(10)} == {"passed"}
+    assert run.log("test_it.txt").count("after") < 30
 
 
 def test_a_wrong_marker_is_refused_before_any_test_runs(run_inner: RunInner) -> None:

@@ -299,7 +299,7 @@ FOUND = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(found=st.lists(FOUND, max_size=4), reasons=st.lists(st.one_of(NASTY, st.text()), max_size=4))
 def test_whatever_the_circuits_hold_it_can_be_told(
     found: list[dict[str, Any]], reasons: list[str]

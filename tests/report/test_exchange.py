@@ -267,6 +267,6 @@ def test_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
     reader.start()
     write_whole(pipe, b"data", option="--x")
-    reader.join(timeout=30)
+    reader.join(timeout=120)
     assert got == [b"data"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)

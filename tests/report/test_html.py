@@ -225,7 +225,7 @@ def tame() -> Page:
     return Page(render(hostile_summary("tame")))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(text=hostile)
 def test_text_of_a_session_is_never_markup(tame: Page, text: str) -> None:
     """Whatever stands in ids, messages and facts, the page has our tags and attributes only."""

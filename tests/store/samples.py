@@ -9,7 +9,7 @@ import pytest
 
 from pytest_resilience.core import events
 from pytest_resilience.exceptions import StoreError
-from pytest_resilience.store.history import History
+from pytest_resilience.store.history import History, as_dicts
 
 
 def recovery(**changes: Any) -> tuple[str, dict[str, Any]]:
@@ -49,14 +49,17 @@ _OF_THE_MERGE = ("last_updated", "ingested_at", "applied", "bad")
 
 def contents(history: History) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of all tables but the schema's, in a fixed order."""
-    columns = history.read(
-        "SELECT table_name AS t, list(column_name) AS c FROM duckdb_columns()"
-        " WHERE database_name = 'history' AND table_name <> 'schema_version' GROUP BY ALL"
-    )
-    return {
-        row["t"]: history.read(
-            f"SELECT {', '.join(c for c in row['c'] if c not in _OF_THE_MERGE)}"
-            f" FROM {row['t']} ORDER BY ALL"
-        )
-        for row in columns
-    }
+    with history.reading() as connection:
+        tables = connection.execute(
+            "SELECT table_name, list(column_name) FROM duckdb_columns()"
+            " WHERE database_name = 'history' AND table_name <> 'schema_version' GROUP BY ALL"
+        ).fetchall()
+        return {
+            table: as_dicts(
+                connection.execute(
+                    f"SELECT {', '.join(c for c in columns if c not in _OF_THE_MERGE)}"
+                    f" FROM {table} ORDER BY ALL"
+                )
+            )
+            for table, columns in tables
+        }

@@ -100,7 +100,6 @@ every_kind = st.sampled_from(A_KIND.split())
 
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.tuples(every_kind, every_key), min_size=1, max_size=40))
@@ -117,8 +116,7 @@ def test_no_payload_can_stop_a_merge(
 
 @settings(
     max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.text(st.characters(), max_size=60), min_size=1, max_size=60))
 def test_any_text_survives_from_the_spool_to_the_history(

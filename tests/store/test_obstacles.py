@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,13 @@ class Runs:
         self.db = folder / "records" / "history.duckdb"
         self._number = 0
 
+    def copied(self, folder: Path) -> Runs:
+        """Return the same in another folder, with what is recorded so far."""
+        runs = Runs(folder)
+        shutil.copytree(self.db.parent, runs.db.parent)
+        runs._number = self._number
+        return runs
+
     def run(self) -> SuiteRun:
         """Run in a new folder; the result must be what it always is."""
         self._number += 1
@@ -73,6 +81,20 @@ class Runs:
 def runs(tmp_path: Path) -> Runs:
     """No history yet."""
     return Runs(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def one_run(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """A history of one run, to be copied."""
+    runs = Runs(tmp_path_factory.mktemp("one-run"))
+    runs.run()
+    return runs
+
+
+@pytest.fixture
+def begun(one_run: Runs, tmp_path: Path) -> Runs:
+    """A history of one run."""
+    return one_run.copied(tmp_path)
 
 
 def write_newer(path: Path) -> None:
@@ -106,12 +128,11 @@ def test_a_file_that_is_not_ours_to_write_keeps_the_records_waiting(
 
 
 @pytest.mark.parametrize("size", [0, 5000, 100_000], ids="{} bytes".format)
-def test_a_damaged_history_is_put_aside_and_the_run_recorded(runs: Runs, size: int) -> None:
-    runs.run()
-    os.truncate(runs.db, size)
-    assert re_found(r"the history was damaged; it is kept as .*\[history-damaged\]", runs.run())
-    assert (runs.sessions(), runs.waiting()) == (1, 0)
-    assert len(list(runs.db.parent.glob("history.duckdb.corrupt-*"))) >= 1
+def test_a_damaged_history_is_put_aside_and_the_run_recorded(begun: Runs, size: int) -> None:
+    os.truncate(begun.db, size)
+    assert re_found(r"the history was damaged; it is kept as .*\[history-damaged\]", begun.run())
+    assert (begun.sessions(), begun.waiting()) == (1, 0)
+    assert len(list(begun.db.parent.glob("history.duckdb.corrupt-*"))) >= 1
 
 
 _HOLDER = """
@@ -122,9 +143,9 @@ sys.stdin.readline()
 """
 
 
-def test_two_runs_that_end_together_while_a_third_process_reads(runs: Runs, start: Start) -> None:
+def test_two_runs_that_end_together_while_a_third_process_reads(begun: Runs, start: Start) -> None:
     """Both go on, both say who has the file, and the next run takes both in."""
-    runs.run()
+    runs = begun
     with start("-c", _HOLDER, runs.db) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,12 +57,18 @@ def fill(history: History, days: int, records: int = 20) -> None:
     history.merge(spools)
 
 
+@pytest.fixture(scope="module")
+def ten_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ten days of twenty incidents, to be copied."""
+    folder = tmp_path_factory.mktemp("ten-days") / "resilience"
+    fill(History(prepare(folder).parent / "history.duckdb"), 10)
+    return folder
+
+
 @pytest.fixture
-def history(tmp_path: Path) -> History:
+def history(ten_days: Path, tmp_path: Path) -> History:
     """Ten days of twenty incidents."""
-    history = History(prepare(tmp_path / "resilience").parent / "history.duckdb")
-    fill(history, 10)
-    return history
+    return History(Path(shutil.copytree(ten_days, tmp_path / "resilience")) / "history.duckdb")
 
 
 def now_us() -> int:
@@ -144,17 +151,26 @@ def test_a_history_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-_PRUNE = """
-import sys
+#: Prunes in a child for each line it is given, which says when that child is killed; says how many
+#: lines the store executed if it was not, and how the child ended.
+_PRUNER = """
+import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
+import duckdb, filelock
 from killed_session import Executioner
 from pytest_resilience.store.retention import prune
-executioner = Executioner(sys.argv[3])
-sys.settrace(executioner.trace)
-prune(Path(sys.argv[2]), keep_days=4, now_us=lambda: int(sys.argv[4]))
-sys.settrace(None)
-print(executioner.lines)
+
+for when in sys.stdin:
+    child = os.fork()
+    if not child:
+        executioner = Executioner(when.strip())
+        sys.settrace(executioner.trace)
+        prune(Path(sys.argv[2]), keep_days=4, now_us=lambda: int(sys.argv[3]))
+        sys.settrace(None)
+        os.write(1, f"{executioner.lines} ".encode())
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -163,23 +179,29 @@ def test_a_killed_pruning_leaves_a_whole_history(history: History, start: Start)
     whole = contents(history)
     original = history.path.read_bytes()
 
-    def run(when: str) -> tuple[int, str]:
-        here = str(Path(__file__).parent)
-        with start("-c", _PRUNE, here, history.path, when, now_us()) as process:
-            output, errors = process.communicate()
-        assert process.returncode in (0, -signal.SIGKILL), errors
-        return process.returncode, output
+    with start("-c", _PRUNER, Path(__file__).parent, history.path, now_us()) as pruner:
+        assert pruner.stdin is not None
+        assert pruner.stdout is not None
 
-    lines = int(run("never")[1])
-    pruned = contents(history)
-    rng = random.Random(3)
-    killed = 0
-    for _ in range(KILLS):
-        history.path.write_bytes(original)
-        killed += run(f"line:{rng.randint(1, lines)}")[0] != 0
-        found = contents(history)
-        found["merges_under_way"] = []
-        assert found in (whole, pruned)
-        prune(history.path, keep_days=4, now_us=now_us)
-        assert contents(history) == pruned
+        def run(when: str) -> list[int]:
+            pruner.stdin.write(f"{when}\n")
+            pruner.stdin.flush()
+            *told, status = map(int, pruner.stdout.readline().split())
+            assert status in (0, -signal.SIGKILL)
+            return told
+
+        (lines,) = run("never")
+        pruned = contents(history)
+        rng = random.Random(3)
+        killed = 0
+        for _ in range(KILLS):
+            history.path.write_bytes(original)
+            killed += run(f"line:{rng.randint(1, lines)}") == []
+            found = contents(history)
+            found["merges_under_way"] = []
+            assert found in (whole, pruned)
+            prune(history.path, keep_days=4, now_us=now_us)
+            assert contents(history) == pruned
+        _, errors = pruner.communicate()
+    assert pruner.returncode == 0, errors
     assert killed >= KILLS / 2, sys.platform

@@ -123,6 +123,8 @@ def test_one_that_waits_and_does_not_look_is_not_waited_for(
     process = other("ticket")
     assert not admitted(slots, 1)
     process.send_signal(signal.SIGSTOP)
+    # Until it has stopped it goes on looking.
+    assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
     long_ago = time.time() - 60
     (ticket,) = slots.waiting()
     os.utime(slots.folder / ticket.name, (long_ago, long_ago))
@@ -171,10 +173,13 @@ def test_many_processes_never_take_more_than_the_limit(slots: Slots, tmp_path: P
     program = """
 import random, sys, time
 from pathlib import Path
+from pytest_resilience.store import slots as module
 from pytest_resilience.store.slots import Slots
 
+# Whoever is served last of eight may wait long on a busy machine.
+module.PATIENCE_S = 60.0
 slots, chance, most, got = Slots(Path(sys.argv[1])), random.Random(int(sys.argv[2])), 0, 0
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 240
 while got < 10 and time.monotonic() < deadline:
     claim = None
     with slots.door():
@@ -196,7 +201,7 @@ print(most, got)
         )
         for seed in range(8)
     ]
-    told = [process.communicate(timeout=60)[0].split() for process in started]
+    told = [process.communicate(timeout=300)[0].split() for process in started]
     assert max(int(most) for most, _got in told) <= 3
     assert [got for _most, got in told] == ["10"] * 8
 

@@ -142,7 +142,8 @@ broken_parts = st.dictionaries(
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(broken_parts)
 def test_nothing_in_a_snapshot_raises(tmp_path: Path, parts: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ import http.server
 import socket
 import struct
 import threading
-import time
 from typing import Any
 
 HOME = """<!doctype html><title>Shop</title>
@@ -122,20 +121,12 @@ class Server(http.server.ThreadingHTTPServer):
         """Browsers break connections off as they like."""
 
 
+#: Bound, so that nobody else can listen there.
+_held: list[socket.socket] = []
+
+
 def unused_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def restart_later(port: int, seconds: float) -> threading.Thread:
-    """Start the application on `port` after a while."""
-
-    def start() -> None:
-        time.sleep(seconds)
-        Server(port).start()
-
-    thread = threading.Thread(target=start, daemon=True)
-    thread.start()
-    return thread
+    """Return a port nobody listens on as long as this process lives."""
+    _held.append(socket.socket())
+    _held[-1].bind(("127.0.0.1", 0))
+    return int(_held[-1].getsockname()[1])

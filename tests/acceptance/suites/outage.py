@@ -1,11 +1,13 @@
 """A browser that goes down in the middle, between tests that need it and tests that do not.
 
-The browser is down while there is a file; what ends it is a timer, or nothing.
+The browser is down while there is a file; it goes some seconds after the last of the tests that
+need no browser has run, however slow the machine is, or never.
 """
 
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import lab
@@ -14,7 +16,7 @@ import pytest
 
 HERE = Path(__file__).parent
 DOWN = HERE / "down"
-#: Seconds; 0 for never.
+#: Seconds after the last test that needs none; 0 for never.
 OUTAGE_S = float(os.environ["OUTAGE"])
 
 
@@ -44,13 +46,21 @@ def wide():
         yield
 
 
+def come_back():
+    log = HERE / "log.txt"
+    while "last" not in log.read_text().split():
+        time.sleep(0.05)
+    time.sleep(OUTAGE_S)
+    DOWN.unlink()
+
+
 def strike(driver):
     if (HERE / "struck").exists():
         return
     (HERE / "struck").touch()
     DOWN.touch()
     if OUTAGE_S:
-        threading.Timer(OUTAGE_S, DOWN.unlink).start()
+        threading.Thread(target=come_back, daemon=True).start()
     for child in psutil.Process(driver.service.process.pid).children():
         os.kill(child.pid, signal.SIGKILL)
 

@@ -1,0 +1,378 @@
+"""An example of each built-in rule: what was raised and found, and what it has to be called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+RECOVERIES = {
+    "none", "immediate_retry", "command_retry", "delayed_retry", "fresh_window",
+    "browser_restart", "driver_restart", "node_switch", "coordinator_recovery",
+    "batch_reduction", "hardware_switch", "environment_reset", "escalate",
+}  # fmt: skip
+
+SESSION = "/session/0123456789abcdef0123456789abcdef"
+TIMED_OUT = "HTTPConnectionPool(host='localhost', port=4101): Read timed out. (read timeout=9)"
+REMOTE_TIMED_OUT = "HTTPConnectionPool(host='grid', port=4444): Read timed out. (read timeout=9)"
+REFUSED = (
+    "HTTPConnectionPool(host='localhost', port=4101): "
+    f"Max retries exceeded with url: {SESSION}/url "
+    "(Caused by NewConnectionError('Failed to establish a new connection: "
+    "[Errno 111] Connection refused'))"
+)
+RENDERER = "timeout: Timed out receiving message from renderer: 4.998"
+BARE = "Message: invalid session id"
+READ = "urllib3.ReadTimeoutError"
+RETRY = "urllib3.MaxRetryError"
+NO_SESSION = "SessionNotCreatedException"
+PLAYWRIGHT = "playwright.Error"
+
+
+@dataclass
+class Example:
+    """What must be diagnosed by the rule called `rule`."""
+
+    rule: str
+    exception: str
+    message: str = ""
+    command: str = ""
+    remote: bool = False
+    origin: str = ""
+    details: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+
+
+def example(rule: str, exception: str, message: str = "", **rest: Any) -> Example:
+    known = {k: rest.pop(k) for k in ("command", "remote", "origin", "details") if k in rest}
+    return Example(rule, exception, message, **known, answers=rest)
+
+
+LATCHED = [
+    example(f"session-failed-before-{label}", "InvalidSessionIdException", BARE, latch=label)
+    for label in (
+        "browser", "driver", "gpu", "resource", "hardware", "worker", "coordinator", "system",
+    )
+]  # fmt: skip
+
+REFUSALS = [
+    example("circuit-open", "pytest_resilience.exceptions.CircuitOpenError",
+            "endpoint http://grid:4444 is open [circuit-open]"),
+    example("browser-limit", "pytest_resilience.exceptions.BrowserLimitError",
+            "no browser could be started within 120 s: --resilience-max-browsers is 1, and in use "
+            "are 1: main of shop (pid 42) [browser-limit]"),
+]  # fmt: skip
+
+SESSIONS = [
+    example("session-ended-by-test", "InvalidSessionIdException", BARE, latch="closed"),
+    example(
+        "command-after-quit", RETRY, REFUSED, driver_process="gone", browser_process="gone"
+    ),
+    example(
+        "command-after-last-window", "InvalidSessionIdException", BARE,
+        driver_process="alive", browser_process="gone", renderer_process="gone",
+    ),
+    example("driver-stopped", READ, TIMED_OUT, driver_process="stopped"),
+    example(
+        "session-died-with-window", "NoSuchWindowException", "Browsing context has been discarded",
+        browser_process="alive", session="dead",
+    ),
+    example("driver-died", RETRY, REFUSED, driver_process="zombie"),
+    example(
+        "driver-gone-browser-left", RETRY, REFUSED, driver_process="gone", browser_process="alive"
+    ),
+    example("driver-gone-unbidden", RETRY, REFUSED, driver_process="gone"),
+    example("browser-stopped", READ, TIMED_OUT, browser_process="stopped"),
+    example(
+        "browser-died-at-start", "InvalidSessionIdException",
+        "invalid session id: session deleted as the browser has closed the connection",
+        command="newSession", browser_process="gone",
+    ),
+    example("browser-died-host-short", "AssertionError", browser_process="zombie", host="short"),
+    example("browser-died", "AssertionError", "no title", browser_process="gone"),
+    example("tab-crashed-at-start", "WebDriverException", "x", command="newSession",
+            session="crashed"),
+    example("tab-crashed-host-short", "WebDriverException", "tab crashed", session="crashed",
+            host="short"),
+    example("tab-crashed", "NoSuchElementException", "no such element", session="crashed"),
+    example("tab-crashed-page-probe", "NoSuchElementException", "x", page="crashed"),
+    example("tab-stopped", READ, TIMED_OUT, renderer_process="stopped", session="silent"),
+    example("script-never-ends", READ, TIMED_OUT, command="w3cExecuteScript", session="silent",
+            renderer_process="busy"),
+    example("page-never-idle", "TimeoutException", RENDERER, session="silent",
+            renderer_process="busy"),
+    example("gpu-stopped", READ, TIMED_OUT, gpu_process="stopped"),
+    example("gpu-died", "AssertionError", "blank", gpu_process="gone", browser_process="alive"),
+    example("gpu-replaced", "JavascriptException", "javascript error: WebGL context lost",
+            gpu_process="alive", details={"gpu_process": "pid 7, started after the session"}),
+]  # fmt: skip
+
+STARTS = [
+    example("version-mismatch", NO_SESSION,
+            "session not created: This version of ChromeDriver only supports Chrome version 99"),
+    example("browser-missing", NO_SESSION, "session not created: no chrome binary at /opt/none"),
+    example("browser-binary-invalid", "InvalidArgumentException",
+            "binary is not a Firefox executable"),
+    example("driver-download-failed", "requests.exceptions.ConnectionError",
+            "HTTPSConnectionPool(host='googlechromelabs.github.io', port=443): Max retries"),
+    example("driver-missing", "NoSuchDriverException", "Unable to obtain driver for chrome"),
+    example("driver-not-executable", "WebDriverException",
+            "'chromedriver' executable may have wrong permissions."),
+    example("driver-cannot-run", "OSError", "[Errno 8] Exec format error: 'x'",
+            command="newSession"),
+    example("no-display-or-sandbox", NO_SESSION, "Missing X server or $DISPLAY"),
+    example("profile-unusable", NO_SESSION, "probably user data directory is already in use"),
+    example("capability-refused", "InvalidArgumentException",
+            "invalid argument: cannot parse capability: pageLoadStrategy", command="newSession"),
+    example("capability-refused-in-words", NO_SESSION,
+            "Unable to find a matching set of capabilities"),
+    example("grid-refuses-credentials", "WebDriverException", "Unauthorized",
+            command="newSession"),
+    example("driver-exited-short-of-resources", "WebDriverException",
+            "Service chromedriver unexpectedly exited. Status code was: -9"),
+    example("driver-denied-by-host", "WebDriverException",
+            "Service /opt/chromedriver unexpectedly exited. Status code was: 1"),
+    example("driver-exited-at-start", "WebDriverException",
+            "Service /opt/thing unexpectedly exited. Status code was: 1"),
+    example("safari-session-stuck", NO_SESSION,
+            "The Safari instance is already paired with another WebDriver session."),
+    example("driver-cannot-reach-renderer", NO_SESSION,
+            "session not created from disconnected: unable to connect to renderer"),
+    example("browser-died-answering-grid", NO_SESSION,
+            "Could not start a new session. Failed to decode response from marionette"),
+    example("browser-killed-at-start", "WebDriverException",
+            "Process unexpectedly closed with status signal"),
+    example("start-short-of-resources", NO_SESSION, "session not created: cannot allocate memory"),
+    example("browser-not-reachable-at-start", NO_SESSION,
+            "session not created: chrome not reachable"),
+    example("browser-exited-at-start", NO_SESSION,
+            "session not created: Chrome instance exited. Examine the log"),
+    example("browser-lost-at-start", NO_SESSION, "session not created\nfrom tab crashed"),
+    example("driver-unreachable-at-start", RETRY, REFUSED, command="newSession",
+            driver_status="refused"),
+    example("grid-could-not-start-session", NO_SESSION, "Could not start a new session. Sorry"),
+    example("session-not-created", NO_SESSION, "session not created"),
+]  # fmt: skip
+
+HOSTS = [
+    example("worker-lost", "", "worker 'gw3' crashed while running 'test_it.py::test_it'"),
+    example("disk-full", "OSError", "[Errno 28] No space left on device"),
+    example("descriptors-or-memory-used-up", "OSError", "[Errno 24] Too many open files"),
+    example("no-more-processes", "OSError", "[Errno 11] Resource temporarily unavailable",
+            origin="/usr/lib/python3/subprocess.py:_execute_child"),
+    example("no-more-processes-for-driver", "OSError",
+            "[Errno 11] Resource temporarily unavailable", command="newSession"),
+    example("no-more-threads", "RuntimeError", "can't start new thread"),
+    example("memory-short", "MemoryError", host="short", details={"host": "memory: 9 MiB"}),
+    example("device-out-of-memory", "RuntimeError", "CUDA out of memory. Tried to allocate"),
+    example("device-failed", "RuntimeError", "CUDA error: device-side assert triggered"),
+    example("database-unavailable", "psycopg2.OperationalError",
+            "could not connect to server: Connection refused"),
+    example("name-service-failed", "OSError", "[Errno -3] Temporary failure in name resolution"),
+    example("slow-host", "TimeoutException", RENDERER, host="short",
+            details={"host": "processor: load 99 on 2"}),
+]  # fmt: skip
+
+QUEUE = "Could not start a new session. New session request timed out"
+GRIDS = [
+    example("no-node-of-that-kind", NO_SESSION, QUEUE, grid="ok"),
+    example("grid-too-slow", NO_SESSION, QUEUE, grid="free"),
+    example("grid-without-nodes", NO_SESSION, QUEUE, grid="empty"),
+    example("grid-full", NO_SESSION, QUEUE, grid="busy"),
+    example("no-node-supports-capabilities", NO_SESSION,
+            "No nodes support the capabilities in the request"),
+    example("grid-queue-timed-out", NO_SESSION, QUEUE),
+    example("grid-queue-timed-out", NO_SESSION,
+            "Could not start a new session. Timed out creating session"),
+    example("driver-refuses-node", "WebDriverException",
+            "Unable to execute request for an existing session: Connection error (GET http://n)",
+            grid="ok", driver_status="refused"),
+    example("node-lost-with-session", "WebDriverException",
+            "Unable to execute request for an existing session: Connection error (GET http://n)"),
+    example("node-unreachable-for-hub", NO_SESSION,
+            "Connection error (POST http://10.0.0.9:5555/se/grid/node/session)"),
+    example("node-lost-its-driver", "WebDriverException",
+            f"Connection error (GET http://localhost:30101{SESSION}/title)"),
+    example("grid-gave-up-on-command", "TimeoutException",
+            f"Timeout when executing request (POST http://localhost:30101{SESSION}/url)"),
+    example("browser-server-unreachable", PLAYWRIGHT,
+            "BrowserType.connect: WebSocket error: connect ECONNREFUSED"),
+    example("grid-error-inside", "WebDriverException",
+            "java.net.ConnectException: Connection refused"),
+    example("session-quit-before", "InvalidSessionIdException",
+            "Unable to find session with ID: 1. Session was removed, reason: QUIT command"),
+    example("node-took-session-along", "InvalidSessionIdException",
+            "Unable to find session with ID: 1. reason: node was removed from the grid"),
+    example("grid-lost-session", "InvalidSessionIdException", "Unable to find session with ID: 1"),
+    example("session-lost-with-node", "InvalidSessionIdException", BARE, grid="dead", remote=True),
+    example("hub-unreachable", RETRY, REFUSED, grid="refused", remote=True),
+    example("node-silent", READ, REMOTE_TIMED_OUT, grid="empty", remote=True),
+    example("script-outlived-client-on-grid", READ, REMOTE_TIMED_OUT, grid="ok", remote=True,
+            command="w3cExecuteScriptAsync"),
+    example("page-outlived-client-on-grid", READ, REMOTE_TIMED_OUT, grid="ok", remote=True,
+            command="get"),
+    example("hub-silent-meanwhile", READ, REMOTE_TIMED_OUT, grid="ok", remote=True,
+            command="findElement"),
+]  # fmt: skip
+
+BROWSERS = [
+    example("gpu-process-failed", "WebDriverException", "GPU process isn't usable. Goodbye."),
+    example("graphics-context-lost", "WebDriverException", "WebGL context was lost"),
+    example("browser-out-of-memory", "", "FATAL:memory.cc Out of memory. size=1"),
+    example("page-crash-shared-memory", "WebDriverException",
+            "unknown error: session deleted because of page crash"),
+    example("tab-crash-message", "WebDriverException", "tab crashed"),
+    example("browser-disconnected", "InvalidSessionIdException",
+            "invalid session id: session deleted as the browser has closed the connection"),
+    example("browser-not-reachable", "WebDriverException", "msedge not reachable"),
+    example("marionette-broke-off", "WebDriverException",
+            "Failed to decode response from marionette"),
+    example("browser-closed-under-client", "playwright.TargetClosedError",
+            "Page.click: Target page, context or browser has been closed"),
+    example("device-not-answering", "WebDriverException",
+            "Could not proxy command to the remote server"),
+    example("device-server-lost", "WebDriverException", "socket hang up"),
+    example("no-picture-of-screen", "ScreenshotException", "unable to capture screen"),
+    example("client-lost-its-driver", "", "Connection closed while reading from the driver"),
+]  # fmt: skip
+
+NETWORKS = [
+    example("browser-offline", "WebDriverException",
+            "unknown error: net::ERR_PROXY_CONNECTION_FAILED"),
+    example("server-vanished", "WebDriverException", "unknown error: net::ERR_CONNECTION_REFUSED",
+            target="vanished"),
+    example("name-lost", "WebDriverException", "unknown error: net::ERR_NAME_NOT_RESOLVED",
+            target="dns", details={"target": "shop: unknown; reached earlier in this run"}),
+    example("server-down", "WebDriverException", "unknown error: net::ERR_CONNECTION_RESET",
+            target="refused"),
+    example("server-up-browser-cannot", "WebDriverException",
+            "unknown error: net::ERR_CONNECTION_REFUSED", target="ok"),
+    example("broken-on-the-way", "WebDriverException", "unknown error: net::ERR_CONNECTION_RESET"),
+    example("server-not-there", PLAYWRIGHT, "Page.goto: net::ERR_CONNECTION_REFUSED at http://x"),
+    example("address-refused-by-browser", PLAYWRIGHT, "Page.goto: net::ERR_UNSAFE_PORT at http://x"),
+    example("browser-short-of-resources", "WebDriverException",
+            "unknown error: net::ERR_INSUFFICIENT_RESOURCES"),
+    example("page-refused-by-browser", "WebDriverException",
+            "unknown error: net::ERR_TOO_MANY_REDIRECTS"),
+    example("error-page-offline", "NoSuchElementException", "x", page="error_page",
+            details={"page": "ERR_INTERNET_DISCONNECTED"}),
+    example("error-page-server-vanished", "AssertionError", "x", page="error_page",
+            target="vanished"),
+    example("error-page-name-lost", "NoSuchElementException", "x", page="error_page",
+            target="dns", details={"target": "shop: unknown; reached earlier in this run"}),
+    example("error-page-server-up", "NoSuchElementException", "x", page="error_page", target="ok",
+            details={"page": "ERR_NAME_NOT_RESOLVED"}),
+    example("error-page-shown", "NoSuchElementException", "x", page="error_page"),
+    example("gateway-page-shown", "NoSuchElementException", "x", page="gateway"),
+    example("server-error-page-shown", "AssertionError", "x", page="server_error"),
+    example("page-load-browser-hangs", "TimeoutException", RENDERER, session="silent"),
+    example("page-load-server-vanished", "TimeoutException", RENDERER, session="ok",
+            target="vanished"),
+    example("page-load-server-down", "TimeoutException", RENDERER, session="ok", target="silent"),
+    example("page-load-slow", "TimeoutException", RENDERER, session="ok", page="ok", target="ok"),
+    example("page-load-timed-out", "TimeoutException", RENDERER, session="ok"),
+    example("navigation-pending", "", "Unknown error: a pending navigation blocks the command"),
+    example("renderer-timed-out", "TimeoutException", RENDERER),
+    example("page-load-unexplained", "playwright.TimeoutError",
+            "Page.goto: Timeout 30000ms exceeded."),
+]  # fmt: skip
+
+WIRES = [
+    example("client-short-of-ports-or-files", RETRY,
+            REFUSED.replace("[Errno 111] Connection refused", "[Errno 99] Cannot assign")),
+    example("selenium-server-hangs", READ, "Read timed out: the Selenium server hangs"),
+    example("command-timed-out-on-short-host", READ, TIMED_OUT, host="short",
+            details={"host": "memory: 9 MiB"}),
+    example("reply-lost-session-healthy", READ, TIMED_OUT, session="ok"),
+    example("loopback-silent", READ, TIMED_OUT, driver_status="silent", devtools="silent"),
+    example("script-outlived-client", READ, TIMED_OUT, command="executeAsyncScript",
+            session="silent"),
+    example("page-server-silent", READ, TIMED_OUT, command="get", session="silent",
+            target="silent"),
+    example("page-load-outlived-client", READ, TIMED_OUT, command="get", session="silent"),
+    example("driver-silent", READ, TIMED_OUT, driver_status="silent"),
+    example("session-silent-after-timeout", READ, TIMED_OUT, session="silent"),
+    example("local-command-timed-out", READ, TIMED_OUT),
+    example("command-timed-out", READ, REMOTE_TIMED_OUT, remote=True),
+    example("driver-refuses", RETRY, REFUSED, driver_status="refused"),
+    example("refused-once-driver-healthy", RETRY, REFUSED, driver_status="ok"),
+    example("grid-refuses", RETRY, REFUSED, remote=True),
+    example("grid-port-refuses", RETRY, REFUSED.replace("4101", "4444")),
+    example("refused-without-evidence", RETRY, REFUSED),
+    example("driver-hung-up", "urllib3.ProtocolError",
+            "('Connection aborted.', RemoteDisconnected('Remote end closed connection without'))"),
+    example("name-not-resolved", RETRY,
+            f"HTTPConnectionPool(host='grid', port=4444): Max retries exceeded with url: {SESSION} "
+            "(Caused by NameResolutionError('Failed to resolve: Name or service not known'))"),
+    example("connection-broke", "urllib3.ProtocolError",
+            "('Connection aborted.', BadStatusLine('rubbish'))"),
+    example("gateway-answered", "WebDriverException", "<html><h1>502 Bad Gateway</h1></html>"),
+    example("credentials-refused-midway", "WebDriverException", "Authorization Required",
+            command="title"),
+    example("socket-error-with-dead-driver", "ConnectionRefusedError",
+            "[Errno 111] Connection refused", driver_status="refused"),
+    example("socket-error-names-webdriver", "ConnectionRefusedError",
+            "[Errno 111] Connection refused in selenium/webdriver/remote"),
+]  # fmt: skip
+
+OTHERS = [
+    example("page-script-threw", PLAYWRIGHT, "Page.evaluate: TypeError: tab crashed"),
+    example("browser-silent", "AssertionError", "x", session="silent", devtools="silent"),
+    example("session-silent", "WebDriverException", "unknown error: something", session="silent"),
+    example("assertion", "AssertionError", "tab crashed"),
+    example("assertion", "Failed", "chrome not reachable"),
+    example("skipped", "unittest.case.SkipTest", "not today"),
+    example("stale-element", "StaleElementReferenceException", "stale element not found"),
+    example("node-replaced", "WebDriverException", "No node with given id found"),
+    example("page-replaced-meanwhile", "WebDriverException", "target navigated or closed"),
+    example("document-unloaded", "JavascriptException", "Document was unloaded"),
+    example("element-covered", "ElementClickInterceptedException", "obscures it"),
+    example("element-not-interactable", "ElementNotInteractableException", "not interactable"),
+    example("unexpected-alert", "UnexpectedAlertPresentException", "unexpected alert open"),
+    example("certificate-refused", "InsecureCertificateException", "insecure"),
+    example("script-navigated-away", "TimeoutException", "script timeout", command="execute_async"),
+    example("script-timed-out", "TimeoutException", "script timeout",
+            command="execute_async_script"),
+    example("window-or-frame-vanished", "NoSuchWindowException",
+            "Browsing context has been discarded"),
+    example("no-such-window", "NoSuchWindowException", "no such window"),
+    example("session-unknown", "InvalidSessionIdException", BARE, session="dead"),
+    example("session-ended-earlier", "WebDriverException",
+            "Tried to run command without establishing a connection"),
+    example("element-missing", "NoSuchElementException", "no such element"),
+    example("element-missing-instead-of-stale", "NoSuchElementException",
+            "no such element, instead of stale element"),
+    example("alert-missing", "NoAlertPresentException", "no such alert"),
+    example("script-threw", "JavascriptException", "javascript error: disconnected: from page"),
+    example("locator-ambiguous", PLAYWRIGHT, "Locator.click: strict mode violation: 2 elements"),
+    example("element-never-came", "playwright.TimeoutError", "Page.click: Timeout 9ms exceeded."),
+    example("wait-timed-out", "TimeoutException", "the order never came"),
+    example("command-misused", "InvalidSelectorException", "invalid selector"),
+    example("wrong-endpoint", "WebDriverException", "Unable to find handler for (POST) /nope"),
+    example("python-mistake", "KeyError", "'tab crashed'"),
+    example("application-not-answering-test", "requests.exceptions.ConnectionError",
+            "HTTPConnectionPool(host='app', port=80): Max retries exceeded with url: /api"),
+    example("error-of-unknown-origin", "ConnectionRefusedError", "[Errno 111] Connection refused"),
+    example("webdriver-error-unexplained", "WebDriverException", "unknown error: hm"),
+]  # fmt: skip
+
+HUNG = "pytest_resilience.browser.hangs.CommandHung"
+HANGS = [
+    example(f"hung-{name}", HUNG, f"get: ended after 9.1 s: {culprit} [hung-command]")
+    for name, culprit in {
+        "browser": "the browser process (pid 7) is stopped",
+        "tab": "a tab of the browser (pid 7) is stopped",
+        "graphics": "the graphics process (pid 7) is stopped",
+        "driver": "the driver does not answer",
+        "node": "the node that holds the session does not answer",
+        "grid": "the grid at http://grid:4444 does not answer",
+    }.items()
+] + [
+    example("hung-driver-on-node", HUNG,
+            "getTitle: ended after 13.0 s: the driver does not answer [hung-command]",
+            remote=True),
+]  # fmt: skip
+
+EXAMPLES = [
+    *REFUSALS, *LATCHED, *SESSIONS, *STARTS, *HOSTS, *GRIDS, *BROWSERS, *NETWORKS, *WIRES,
+    *OTHERS, *HANGS,
+]  # fmt: skip
