@@ -17,10 +17,6 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]
 
-# The same modules are imported by a thousand inner runs; compiling them is a fifth of such a run.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
-
 # Machines differ, and a slow one is no finding.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
