@@ -28,6 +28,11 @@ AWAY_S = 1.0
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    def end_headers(self) -> None:
+        # Else a browser shows what it has, and does not notice that the server is gone.
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
     def log_message(self, *_arguments: object) -> None:
         pass
 
@@ -101,7 +106,7 @@ def told(number: int) -> Any:
     return pytest.param(number, marks=marks)
 
 
-@pytest.mark.parametrize("number", map(told, range(TESTS)))
+@pytest.mark.parametrize("number", [told(number) for number in range(TESTS)])
 def test_shop(driver: webdriver.Chrome, pages: Pages, number: int) -> None:
     driver.get(pages.url)
     assert driver.title == "shop"
