@@ -18,7 +18,7 @@ from pytest_resilience.store.spool import orphans
 from .samples import contents
 
 #: Kills in one run of the test; a benchmark may ask for more.
-KILLS = int(os.environ.get("STORE_KILLS", "24"))
+KILLS = int(os.environ.get("STORE_KILLS", "24" if os.environ.get("ACCEPTANCE") == "full" else "12"))
 #: Fewest and most records of a session; the short ones merge while the long ones write.
 RECORDS = (4, 24)
 #: Sessions that run at the same time and compete for the same orphans.
