@@ -58,6 +58,10 @@ class Lab:
         driver.get(self.app.url)
         return driver
 
+    def shared(self, kind: str) -> Any:
+        """Return the browser of `kind` as it is."""
+        return self._shared[kind]
+
     def now(self) -> None:
         """The fault has struck; detection is timed from here."""
         self.commanded_at = time.monotonic()

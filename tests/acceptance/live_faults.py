@@ -10,6 +10,7 @@ it does not.
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 import stat
 import sys
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
+from selenium.common.exceptions import NoSuchElementException
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.acceptance.live import Fault, Lab
@@ -71,6 +73,17 @@ def graphics_process(driver: Any) -> list[psutil.Process]:
 def content_processes(driver: Any) -> list[psutil.Process]:
     """Return the processes in which Firefox shows pages."""
     return _children(driver, "-isForBrowser")
+
+
+def kill_tab_of_firefox(lab: Lab) -> object:
+    """Kill what shows the page, and ask until the browser has noticed, or looks elsewhere."""
+    ask = functools.partial(kill(content_processes, "firefox"), lab)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(NoSuchElementException):
+            return ask()
+        ask = functools.partial(lab.shared("firefox").find_element, "id", "buy")
+    return ask()
 
 
 def crash_tab(lab: Lab) -> object:
@@ -379,7 +392,7 @@ FIREFOX = tuple(
         ("answer broken off", visit("/close", kind="firefox"), ("page",), False, False, False),
         ("connection refused", never_there("firefox"), ("page",), False, False, False),
         ("server vanished", vanished("firefox"), ("page",), False, True, False),
-        ("tab killed", kill(content_processes, "firefox"), ("browser",), True, False, True),
+        ("tab killed", kill_tab_of_firefox, ("browser",), True, False, True),
         ("browser killed", kill(main_process, "firefox"), ("browser",), True, False, True),
         ("driver killed", kill(driver_process, "firefox"), ("driver",), True, False, True),
     )
