@@ -8,14 +8,16 @@ verdict by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_resilience.config import ItemPolicy, Settings
 from pytest_resilience.core import events
 from pytest_resilience.core.aggregation import ErrorLog
+from pytest_resilience.core.applicability import WORKER_CHANGES
 from pytest_resilience.core.builtin import builtin_strategies
 from pytest_resilience.core.chooser import TIMEOUT_RULES, Chooser, Memory, Situation
-from pytest_resilience.core.classifier import BUILTIN_RULES, Diagnosis, Rule, classify
+from pytest_resilience.core.classifier import BUILTIN_RULES, Rule, classify
 from pytest_resilience.core.evidence import Evidence
 from pytest_resilience.core.failures import ErrorContext, ErrorReport, Failure
 from pytest_resilience.core.impact import impact, stability
@@ -26,6 +28,7 @@ from pytest_resilience.core.incident import (
     error_payload,
     escalation,
 )
+from pytest_resilience.core.levels import ProgressiveRecoveryLevel
 from pytest_resilience.core.policy import Decision, Limits, decide
 from pytest_resilience.core.ports import Clock, Environment, EventSink, Meter, RandomSource
 from pytest_resilience.core.selection import joined, policy_named
@@ -33,6 +36,12 @@ from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.core.throttle import Throttle
 
 __all__ = ["Incident", "ItemHistory", "RecoveryEngine"]
+
+#: How the choice begins for what works on other workers.
+_AWAY: Mapping[str, Any] = {
+    "start_level": int(ProgressiveRecoveryLevel.SYSTEM),
+    "preferred": WORKER_CHANGES,
+}
 
 
 class RecoveryEngine:
@@ -42,7 +51,8 @@ class RecoveryEngine:
         chance: For waits and for probing; strategies get none without it.
         meter: Measures the machine around a recovery; nothing is measured without it.
         memory: What earlier runs have learned; called when first needed.
-        passed: Returns how many tests have passed so far.
+        passed: Returns how many tests have passed so far, as far as this process counts them.
+        throttle: What stops recoveries; of its own if not given.
     """
 
     def __init__(
@@ -59,6 +69,7 @@ class RecoveryEngine:
         meter: Meter | None = None,
         memory: Callable[[], Memory] | None = None,
         passed: Callable[[], int] = int,
+        throttle: Throttle | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -75,8 +86,7 @@ class RecoveryEngine:
         )
         self._meter = meter
         self._passed = passed
-        self._throttle = Throttle()
-        self._spent_s = 0.0
+        self._throttle = throttle or Throttle()
 
     def diagnose(
         self,
@@ -88,6 +98,8 @@ class RecoveryEngine:
         hopeless: str = "",
         environment: Environment | None = None,
         start_level: int = 1,
+        elsewhere: bool = False,
+        away: bool = False,
     ) -> Incident:
         """Diagnose `failure`, record it, and decide whether the item is run again.
 
@@ -96,6 +108,9 @@ class RecoveryEngine:
                 such as a fixture that has failed too often.
             environment: What recoveries are asked about whether they are possible there.
             start_level: Level of recovery to start at; what the circuits concerned dictate.
+            elsewhere: Whether what fails here works on other workers, or may do, so that even
+                what nobody can mend here is no reason to give up.
+            away: Whether the item is to go to one of them, if it can.
         """
         diagnosis = classify(failure, evidence, self._rules)
         report = ErrorReport(
@@ -116,8 +131,13 @@ class RecoveryEngine:
         self.settle(history, survived=not again)
         incident = Incident(report, diagnosis, Decision(False, ""))
         incident.incident_id = history.incident_id or report.error_id
+        if diagnosis.recovery == "escalate":
+            away = elsewhere
+            if not elsewhere:
+                hopeless = "no retry can cure this; the set-up must be changed"
         error_info = _error_info(report, environment)
-        self._decide(incident, failure, policy, history, hopeless, error_info, start_level)
+        start = _AWAY if away else {"start_level": start_level}
+        self._decide(incident, failure, policy, history, hopeless, error_info, start)
         report.resolution_status = "retrying" if incident.decision.retry else "failed"
         history.incidents.append(incident)
         self.errors.add(report)
@@ -126,6 +146,15 @@ class RecoveryEngine:
         if diagnosis.error_type.infrastructure and not incident.decision.retry:
             self._sink.emit(events.ESCALATION, escalation(incident, history))
         return incident
+
+    def reconsider(self, incident: Incident) -> None:
+        """Let the item of `incident` go elsewhere, if it can: it is known now that it should."""
+        if incident.strategy is None or incident.situation is None:
+            return
+        situation = replace(incident.situation, **_AWAY)
+        strategy, choice = self.chooser.choose(situation)
+        if strategy is not None and strategy.name in WORKER_CHANGES:
+            incident.situation, incident.strategy, incident.choice = situation, strategy, choice
 
     def recover(self, incident: Incident, environment: Environment) -> None:
         """Run the strategy of `incident` on `environment` and measure it; never raises."""
@@ -139,7 +168,7 @@ class RecoveryEngine:
         outcome = strategy.execute(_error_info(incident.report, environment), limit_s)
         incident.recovered_at = self._clock.monotonic()
         seconds = incident.recovered_at - started
-        self._spent_s += seconds
+        self._throttle.took(seconds)
         if self._teaches(incident):
             self.chooser.timed(error_type, strategy, seconds, outcome.timed_out)
         after = self._measured()
@@ -182,6 +211,10 @@ class RecoveryEngine:
             record, incident.record = incident.record, None
             if record is not None and incident.situation is not None:
                 self._conclude(incident, incident.situation, record, survived)
+
+    def count_passed(self) -> None:
+        """Let those decide who do not know how many tests have passed on other workers."""
+        self._throttle.heard(self._passed())
 
     def resume(self, history: ItemHistory) -> None:
         """The attempt after the latest recovery begins only now."""
@@ -239,7 +272,7 @@ class RecoveryEngine:
         history: ItemHistory,
         hopeless: str,
         error_info: Mapping[str, Any],
-        start_level: int,
+        start: Mapping[str, Any],
     ) -> None:
         diagnosis = incident.diagnosis
         limits = Limits(policy.retry, policy.max_attempts, policy.max_level, self._budget_left())
@@ -247,7 +280,7 @@ class RecoveryEngine:
             diagnosis.error_type, failure.attempt, limits, transient=diagnosis.transient
         )
         if decision.retry:
-            decision = self._vetoed(diagnosis, hopeless) or decision
+            decision = self._vetoed(hopeless) or decision
         if decision.retry:
             incident.situation = Situation(
                 diagnosis.error_type,
@@ -258,19 +291,17 @@ class RecoveryEngine:
                 max_level=policy.max_level,
                 allowed=policy.strategies,
                 error_info=error_info,
-                start_level=start_level,
+                **start,
             )
             incident.strategy, incident.choice = self.chooser.choose(incident.situation)
             if incident.strategy is None:
                 decision = Decision(False, incident.choice.reason)
         incident.decision = decision
 
-    def _vetoed(self, diagnosis: Diagnosis, hopeless: str) -> Decision | None:
-        if diagnosis.recovery == "escalate":
-            return Decision(False, "no retry can cure this; the set-up must be changed")
+    def _vetoed(self, hopeless: str) -> Decision | None:
         if hopeless:
             return Decision(False, hopeless)
-        self._throttle.heard(self._passed())
+        self.count_passed()
         if not self._throttle.open:
             return Decision(False, self._throttle.reason)
         return None
@@ -294,7 +325,7 @@ class RecoveryEngine:
     def _budget_left(self) -> float | None:
         if self._settings.budget is None:
             return None
-        return self._settings.budget - self._spent_s
+        return self._settings.budget - self._throttle.spent_s
 
 
 class _NoChance:

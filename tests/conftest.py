@@ -17,6 +17,10 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]
 
+#: Whether more of the same is asked for than each run needs, by ``ACCEPTANCE=full`` in the
+#: environment: other seeds, other modes, repetitions.
+FULL = os.environ.get("ACCEPTANCE") == "full"
+
 # Machines differ, and a slow one is no finding.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")

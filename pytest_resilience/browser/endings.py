@@ -25,7 +25,7 @@ from pytest_resilience.core.evidence import ALIVE, LIFELESS, STOPPED
 if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession, FailedStart
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pytest_resilience")
 
 #: Seconds a grid gets to free the slot of a discarded session.
 FREE_SLOT_LIMIT_S = 3.0

@@ -19,7 +19,7 @@ from pytest_resilience.browser.discovery import without_credentials
 from pytest_resilience.browser.rebirth import point
 from pytest_resilience.browser.wire import Wire
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pytest_resilience")
 
 #: Seconds an endpoint gets to say that it is ready.
 _STATUS_LIMIT_S = 1.5

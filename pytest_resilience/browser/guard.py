@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession
     from pytest_resilience.browser.tunnel import Tunnel
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pytest_resilience")
 
 #: Seconds from which on a command is slow enough to be remembered for the next deadline.
 SLOW_S = 1.0

@@ -22,7 +22,7 @@ from pytest_resilience.core.evidence import BUSY, FREE, OK
 if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pytest_resilience")
 
 #: Seconds for which a node is avoided.
 AVOIDED_S = 300.0

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pytest_resilience.browser.processes import ProcessId
     from pytest_resilience.browser.wire import Wire
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pytest_resilience")
 
 #: Seconds a `quit` may take before its processes are killed. A clean one needs less than 3,
 #: but selenium waits up to 10 for an open BiDi connection of its own.

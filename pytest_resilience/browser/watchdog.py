@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_resilience.browser.hangs import Cause
     from pytest_resilience.browser.sessions import DriverSession
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("pytest_resilience")
 
 #: Seconds a command gets by default before it is looked after.
 HANG_TIMEOUT_S = 8.0

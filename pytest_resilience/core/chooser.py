@@ -95,6 +95,7 @@ class Situation:
         allowed: Names the test allows; empty for all.
         error_info: What strategies are asked with whether they are possible.
         start_level: Level to start at, where something of that level or above can help.
+        preferred: Names of which one is chosen, where one of them can help.
     """
 
     error_type: ErrorType
@@ -106,6 +107,7 @@ class Situation:
     allowed: tuple[str, ...]
     error_info: Mapping[str, Any]
     start_level: int = 1
+    preferred: frozenset[str] = frozenset()
 
     def key(self, strategy: str) -> Key:
         """Return where the outcome of `strategy` is counted."""
@@ -218,6 +220,7 @@ class Chooser:
         ]
         # What a circuit has found down is not mended by little.
         fitting = [s for s in fitting if s.level >= situation.start_level] or fitting
+        fitting = [s for s in fitting if s.name in situation.preferred] or fitting
         if situation.transient:
             recommended = [s for s in fitting if s.name == situation.recommended]
             return recommended or fitting

@@ -13,8 +13,10 @@ import inspect
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 #: Key of an ``error_info`` under which the environment stands.
 ENVIRONMENT = "environment"
@@ -192,6 +194,9 @@ class _Supervised:
             self._inbox.put(interrupt)
 
     def _ask(self, function: Callable[[], Any]) -> Any:
+        # Each logger there is, and that has one, costs each test of a pytest that looks at all.
+        from concurrent.futures import Future
+
         call = _Call(function, Future())
         with self._gate:
             if self._closed:

@@ -121,6 +121,7 @@ class AttemptLoop:
             del item._report_sections[sections:], item.user_properties[properties:]
             drop_instance(item)
             if item in self._deferred:
+                self._desk.parted(case)
                 ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
                 return True
             self._timeouts.rearm(item)
@@ -251,6 +252,8 @@ class AttemptLoop:
         if admission is Admission.LATER:
             self._deferred[case.item] = case
             case.nextitem = case.item.session.items[self._position + 1]
+        else:
+            self._desk.reconsider(incident)
         return True
 
     def _let_in(self, item: Any, nextitem: Any) -> bool:

@@ -19,6 +19,7 @@ from pytest_resilience.core.circuit_config import CircuitConfig
 from pytest_resilience.core.circuit_record import Transition
 from pytest_resilience.core.ports import Clock, EventSink
 from pytest_resilience.core.registry import KINDS, CircuitRegistry, MakeCell
+from pytest_resilience.plugin.blame import StartBook
 from pytest_resilience.plugin.circuits import Circuits
 from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.faults import FaultReporter
@@ -28,7 +29,7 @@ from pytest_resilience.plugin.hold import Hold
 from pytest_resilience.plugin.timeouts import TestTimeouts
 
 if TYPE_CHECKING:
-    from pytest_resilience.browser.sessions import SessionRegistry
+    from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 
 #: Seconds after which a test that was let through on trial counts as failed.
 LEASE_S = 300.0
@@ -224,12 +225,15 @@ def gate_of(
     clock: Clock,
     *,
     shared: bool,
+    book: StartBook,
 ) -> Gate:
     """Return the gate of a process that runs tests, with all that stands behind it."""
     circuits = Circuits(
-        log.registry, sessions, keeper, enabled=settings.circuit_breaker, shared=shared
+        log.registry, sessions, keeper, enabled=settings.circuit_breaker, shared=shared, book=book
     )
     sessions.guard.may_start = circuits.may_start
+    if shared:
+        _hear_of_starts(sessions, circuits)
     if sessions.guard.endpoints is not None:
         circuits.stands_in = sessions.guard.endpoints.has_others
     hold = Hold(
@@ -237,6 +241,7 @@ def gate_of(
         max_wait_s=settings.max_wait,
         first_pause_s=settings.circuit_half_open_after,
         trial=circuits.trial,
+        tried=circuits.tried,
         announcer=TerminalAnnouncer(config),
     )
     gate = Gate(
@@ -245,3 +250,15 @@ def gate_of(
     log.waited, log.total_waited = hold.waited, lambda: hold.total_s
     log.moved = lambda: gate.moved
     return gate
+
+
+def _hear_of_starts(sessions: SessionRegistry, circuits: Circuits) -> None:
+    """Let `circuits` know of every session, besides who hears of them already."""
+    created = sessions.on_created
+
+    def opened(session: DriverSession) -> None:
+        circuits.started(session)
+        if created is not None:
+            created(session)
+
+    sessions.on_created = opened

@@ -1,7 +1,8 @@
 """The circuits of the browsers and grids of a run: who needs which, and what counts on them.
 
 Invariant: a test is judged to need a circuit only by what its fixtures, or the test itself,
-have asked for before; nothing but sessions that were lost, or could not be had, opens one.
+have asked for before; nothing but sessions that were lost, or could not be had, opens one; and
+what can be had on other workers is laid to this one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_resilience.core.applicability import WORKER_CHANGES
 from pytest_resilience.core.circuit import CircuitBreaker, Permit
 from pytest_resilience.core.circuit_record import CircuitState, Outcome
 from pytest_resilience.core.failures import ErrorReport, ExceptionFact
@@ -17,6 +19,7 @@ from pytest_resilience.core.recording import Weight, kinds_of, weigh
 from pytest_resilience.core.registry import CircuitRegistry
 from pytest_resilience.engine import Incident
 from pytest_resilience.exceptions import CircuitOpenError
+from pytest_resilience.plugin.blame import StartBook, plain
 from pytest_resilience.plugin.environment import Scene
 from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, parameter, requests
 
@@ -56,6 +59,7 @@ class Circuits:
     Args:
         enabled: False if there are to be no circuits: nothing is recorded or refused then.
         shared: Whether other processes move the same circuits.
+        book: What is known of browsers that start on other workers.
     """
 
     def __init__(
@@ -66,13 +70,18 @@ class Circuits:
         *,
         enabled: bool = True,
         shared: bool = False,
+        book: StartBook,
     ) -> None:
         self._registry = registry
+        self._book = book
+        #: The circuit of this worker, None while nothing was laid to it.
+        self._own: CircuitBreaker | None = None
         self._sessions = sessions
         self._keeper = keeper
         self._enabled = enabled
         #: True while no circuit can refuse anything: nobody needs to be asked then.
-        self.calm = not (enabled and shared)
+        self.calm = True
+        # Circuits that others open are not heard of; one that nothing needs is nobody's concern.
         self._always_ask = enabled and shared
         self._needs: dict[tuple[FixtureDef, Any], Breakers] = {}
         self._types: Mapping[Any, str] = {}
@@ -93,6 +102,7 @@ class Circuits:
     def set_types(self, types: Mapping[Any, str]) -> None:
         """Take in the types of the items that have one."""
         self._types = types if self._enabled else {}
+        self.calm = self.calm and not (self._always_ask and self._types)
 
     # Who needs what
 
@@ -100,6 +110,7 @@ class Circuits:
         """A session is about to be asked for: raise `CircuitOpenError` if that is in vain."""
         if awaited is None or not self._enabled:
             return
+        self.calm = self.calm and not self._always_ask
         breakers = self._named(awaited.browser, awaited.endpoint, remote=awaited.remote)
         fixturedef = self._keeper.being_set_up()
         if fixturedef is not None:
@@ -142,12 +153,23 @@ class Circuits:
         for breaker in breakers:
             self._recipes[breaker] = recipe
         starting = scene.failed_start is not None
-        self._trip(breakers, incident, scene, last_follows=last_follows and starting)
-        kinds = kinds_of(
-            incident.report.error_type, remote=bool(scene.place.get("remote")), starting=starting
-        )
+        alone = self.works_elsewhere(scene)
+        if incident.strategy_name in WORKER_CHANGES:
+            # Whoever tries it next will say whose trouble it is.
+            alone = alone or self.may_work_elsewhere(scene)
+        self._book.failed(scene.failed_start)
+        if alone:
+            breakers = self._of_this_worker()
+        else:
+            self._trip(breakers, incident, scene, last_follows=last_follows and starting)
+            kinds = kinds_of(
+                incident.report.error_type,
+                remote=bool(scene.place.get("remote")),
+                starting=starting,
+            )
+            if incident.report.error_type.infrastructure:
+                breakers = tuple(b for b in breakers if b.kind in kinds)
         if incident.report.error_type.infrastructure:
-            breakers = tuple(b for b in breakers if b.kind in kinds)
             breakers += own_type
         if breakers:
             self._pending.append(_Pending(incident, breakers, bool(scene.broken) or starting))
@@ -158,6 +180,33 @@ class Circuits:
         if not self._enabled:
             return ()
         return self._named(session.browser, session.endpoint, remote=session.remote)
+
+    def works_elsewhere(self, scene: Scene) -> bool:
+        """Return whether what could not be started in `scene` can be on other workers."""
+        return self._enabled and self._book.fails_alone(scene.failed_start)
+
+    def may_work_elsewhere(self, scene: Scene) -> bool:
+        """Return whether nobody else has tried yet what could not be started in `scene`."""
+        return self._always_ask and self._book.untried(scene.failed_start)
+
+    def wants_away(self, scene: Scene) -> bool:
+        """Return whether a test is to leave that could not start something here; once is chance."""
+        return self.works_elsewhere(scene) and bool(self._book.failed_in_a_row)
+
+    def started(self, session: DriverSession) -> None:
+        """A session of a test has been started."""
+        self._book.started(session)
+        if self._own is not None and not session.remote:
+            self._own.record_success()
+
+    def tried(self, breaker: CircuitBreaker, succeeded: bool) -> None:
+        """A session that is thrown away has been tried for `breaker`."""
+        if breaker.kind == "browser":
+            self._book.note(breaker.name, succeeded=succeeded)
+
+    def _of_this_worker(self) -> Breakers:
+        self._own = self._own or self._registry.get("worker", self._book.worker)
+        return (self._own,)
 
     def start_level(self, scene: Scene) -> int:
         """Return the level of recovery to start at for what failed in `scene`."""
@@ -286,7 +335,7 @@ class Circuits:
         return (self._registry.get("test_type", name),) if name else ()
 
     def _named(self, browser: str, endpoint: str, *, remote: bool) -> Breakers:
-        name = browser.removesuffix("-headless-shell") or "browser"
+        name = plain(browser)
         if remote and self.stands_in(endpoint):
             # Nobody waits for a grid where another one takes its place.
             return ()

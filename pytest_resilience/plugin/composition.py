@@ -136,7 +136,7 @@ def _worker_recorder(base: _Base, shelf: checkpoints.Shelf) -> Recorder:
     listening = HookedSink(None, base.config, base.faults) if shelf.apart else base.sink
     base.register(SpoolCloser(base.spool), "resilience-spool")
     base.register(resume.WorkerChoice(base.config, REFUSAL), "resilience-choice")
-    return Recorder(listening, _nothing, _nothing)
+    return Recorder(listening, None, _nothing)
 
 
 def _control(base: _Base, reporting: _Reporting) -> None:
@@ -144,12 +144,13 @@ def _control(base: _Base, reporting: _Reporting) -> None:
     config, settings, faults, sink = base.config, base.settings, base.faults, base.sink
     base.register(Termination(None), "resilience-termination")
     rules = _rules(config, faults)
+    shared = sharing.SharedCircuits(settings, base.session_id, faults)
+    throttle = sharing.throttle_of(shared.cells, controller.workers_of(config))
     controller.register(
         config, settings, base.session_id, base.spool, sink, reporting.recorder, faults, rules,
-        reporting.keeper,
+        reporting.keeper, throttle,
     )  # fmt: skip
     base.register(WorkerInput(base.session_id, faults), "resilience-worker-input")
-    shared = sharing.SharedCircuits(settings, base.session_id, faults)
     reporting.report.circuits = shared.told
     base.register(shared, "resilience-shared-circuits")
     limits.share(config, settings, reporting.report, sink)
@@ -167,7 +168,7 @@ def _run(
     registry = registry_of(
         settings,
         Alerts(config, faults),
-        cells.cell if cells is not None else None,
+        cells.cell if cells is not None and settings.circuit_breaker else None,
         sharing.clock_of(cells),
     )
     if cells is not None:
@@ -178,7 +179,9 @@ def _run(
     log = CircuitLog(registry, sink, SystemClock(), worker=base.worker, begun=begun)
     if report is not None:
         report.circuits = log.told
-    half = _running_half(config, settings, sink, recorder, faults, base.worker, strategies, log)
+    half = _running_half(
+        config, settings, sink, recorder, faults, base.worker, strategies, log, cells
+    )
     base.register(half, "resilience-running")
     leave = half.pytest_unconfigure if report is None else None
     base.register(Termination(leave), "resilience-termination")
@@ -232,6 +235,7 @@ def _running_half(
     worker: str,
     strategies: tuple[RecoveryStrategy, ...],
     log: CircuitLog,
+    cells: sharing.Cells | None,
 ) -> RunningHalf:
     keeper = FixtureKeeper()
     registry = SessionRegistry(hang_timeout_s=settings.hang_timeout or None)
@@ -252,8 +256,9 @@ def _running_half(
         registry.guard.endpoints = Endpoints(settings.endpoints)
     config.pluginmanager.register(deferrals, "resilience-deferrals")
     gate = gate_of(
-        config, settings, registry, keeper, deferrals, log, SystemClock(), shared=worker != "main"
-    )
+        config, settings, registry, keeper, deferrals, log, SystemClock(),
+        shared=worker != "main", book=sharing.book_of(cells, worker),
+    )  # fmt: skip
     engine = RecoveryEngine(
         settings,
         clock=SystemClock(),
@@ -265,7 +270,9 @@ def _running_half(
         strategies=strategies,
         meter=SystemMeter(config.rootpath),
         memory=remembering(settings.db, settings.timeout_rule),
-        passed=lambda: recorder.passes,
+        # Of all workers, the controller counts them.
+        passed=int if cells is not None else lambda: recorder.passes,
+        throttle=sharing.throttle_of(cells, controller.workers_of(config)),
     )
     log.agreement = engine.chooser.agreement
     if worker != "main":

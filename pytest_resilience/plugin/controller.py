@@ -16,6 +16,7 @@ import pytest
 from pytest_resilience.config import ItemPolicy, Settings
 from pytest_resilience.core.builtin import worker_changes
 from pytest_resilience.core.classifier import Rule
+from pytest_resilience.core.throttle import Throttle
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.plugin import station
 from pytest_resilience.plugin.checkpoints import Keeper
@@ -210,6 +211,16 @@ class OneEntryEach:
                 entries[:] = [e for e in entries if getattr(e, "attrs", True)]
 
 
+def workers_of(config: pytest.Config) -> int:
+    """Return how many workers the run of this process was begun with, 1 without any."""
+    told = getattr(config, "workerinput", {}).get("workercount")
+    if told is not None:
+        return int(told)
+    # Such as ``popen`` and ``3*popen``.
+    specs = [str(spec).partition("*") for spec in config.getoption("tx", None) or ()]
+    return sum(int(n) if rest and n.isdigit() else 1 for n, rest, _spec in specs) or 1
+
+
 def hand_in_lost(output: dict[str, Any], spool: Spool | None) -> None:
     """Let a worker's `output` say how many records it could not write down."""
     if spool is not None and spool.lost:
@@ -226,6 +237,7 @@ def register(
     faults: FaultReporter,
     rules: Sequence[Rule],
     checkpoints: Keeper,
+    throttle: Throttle,
 ) -> None:
     """Make and register what a controller needs.
 
@@ -233,6 +245,7 @@ def register(
         recorder: Takes in what workers have recorded.
         rules: The user's rules, and the built-in ones.
         checkpoints: What tests have saved.
+        throttle: What stops recoveries, on all workers.
     """
     manager = config.pluginmanager
     own = recorder.recording(sink)
@@ -249,7 +262,8 @@ def register(
         new_id=lambda: uuid.uuid4().hex,
         rules=(WORKER_LOST, *rules),
         strategies=worker_changes(),
-        passed=lambda: len(recorder.results),
+        passed=lambda: recorder.passes,
+        throttle=throttle,
     )
     usual = ItemPolicy.of(settings)
     journeys = Journeys(config, own, stream, engine, records, faults, usual)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_resilience.config import ItemPolicy
+from pytest_resilience.core.applicability import WORKER_CHANGES
 from pytest_resilience.core.events import Attempt
 from pytest_resilience.core.failures import ExceptionFact, Failure
 from pytest_resilience.core.knobs import ran_short
@@ -173,6 +174,8 @@ class FailureDesk:
                 hopeless=hopeless,
                 environment=self._environment,
                 start_level=self._circuits.start_level(scene),
+                elsewhere=self._works_elsewhere(scene),
+                away=self._circuits.wants_away(scene),
             )
             again = incident.report.error_type.infrastructure or incident.diagnosis.transient
             self._settle(case, survived=not again)
@@ -219,6 +222,14 @@ class FailureDesk:
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)
 
+    def reconsider(self, incident: Incident) -> None:
+        """A circuit was waited for, and others have tried meanwhile: they may know better."""
+        try:
+            if self._circuits.works_elsewhere(self._environment.scene):
+                self._engine.reconsider(incident)
+        except Exception as fault:  # noqa: BLE001 - see the invariant
+            self._guard(fault)
+
     def recover(self, case: Case, incident: Incident, attempt: Attempt) -> None:
         """Run the recovery of `incident` and write down on `attempt` what was done."""
         try:
@@ -231,6 +242,15 @@ class FailureDesk:
                 attempt.strategy = incident.strategy.name
                 attempt.level = int(incident.strategy.level)
                 attempt.recovery_s = incident.record.execution_time
+        except Exception as fault:  # noqa: BLE001 - see the invariant
+            self._guard(fault)
+
+    def parted(self, case: Case) -> None:
+        """The item ends here for now; if it has left, nothing more is heard of it here."""
+        try:
+            if case.history.incidents[-1].strategy_name in WORKER_CHANGES:
+                self._circuits.weigh(final=True)
+                self._circuits.release()
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)
 
@@ -313,6 +333,13 @@ class FailureDesk:
             injected=self.injected(case.item),
             **scene.place,
         )
+
+    def _works_elsewhere(self, scene: Scene) -> bool:
+        """Return whether what failed works on other workers, or can be tried there first."""
+        if self._circuits.works_elsewhere(scene):
+            return True
+        untried = self._circuits.may_work_elsewhere(scene)
+        return untried and self._environment.may_change_worker(fresh=False)
 
     def _count_failed_setup(self, fixturedef: FixtureDef | None) -> str:
         if fixturedef is None:

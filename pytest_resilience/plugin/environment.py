@@ -212,6 +212,11 @@ class BrowserEnvironment(Repairs):
             and self._keeper.is_alive(owner.fixturedef)
         )
 
+    @property
+    def scene(self) -> Scene:
+        """What was found when an attempt had failed last."""
+        return self._scene
+
     def limit(self, turnstile: Turnstile) -> None:
         """Let browsers in by `turnstile` alone."""
         self.turnstile = self._registry.guard.turnstile = turnstile

@@ -16,8 +16,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from _pytest import python
 
 FixtureDef = pytest.FixtureDef[Any]
+
+#: What pytest takes for the function of a parameter that is no fixture's: it asks for nothing.
+_GIVEN = getattr(python, "get_direct_param_fixture_func", None)
 
 
 class FixtureKeeper:
@@ -37,7 +41,7 @@ class FixtureKeeper:
         self._requests[fixturedef] = request
         self._setups[fixturedef] = self._setups.get(fixturedef, 0) + 1
         self._starting.append(fixturedef)
-        if "request" in fixturedef.argnames:
+        if "request" in fixturedef.argnames and fixturedef.func is not _GIVEN:
             _track_dynamic_dependencies(fixturedef, request)
 
     def being_set_up(self) -> FixtureDef | None:

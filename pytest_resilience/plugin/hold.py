@@ -35,6 +35,10 @@ class Announcer(Protocol):
         """Show `text`, for good."""
 
 
+def _nobody_asks(_breaker: CircuitBreaker, _succeeded: bool) -> None:
+    """Where there are no other workers, nobody asks what can be had here."""
+
+
 class Hold:
     """Holds the run until a circuit has closed.
 
@@ -42,6 +46,7 @@ class Hold:
         max_wait_s: Seconds one outage of a circuit may be waited for, in all.
         first_pause_s: Seconds before the first probe of an outage.
         trial: Returns how a session like those of a circuit is tried, None if nobody knows.
+        tried: Called with the circuit for which a session was tried, and whether it was had.
     """
 
     def __init__(
@@ -52,11 +57,13 @@ class Hold:
         first_pause_s: float,
         trial: Callable[[CircuitBreaker], Trial | None],
         announcer: Announcer,
+        tried: Callable[[CircuitBreaker, bool], object] = _nobody_asks,
     ) -> None:
         self._clock = clock
         self._max_wait_s = max_wait_s
         self._first_pause_s = first_pause_s
         self._trial = trial
+        self._tried = tried
         self._announcer = announcer
         self._waited: dict[CircuitBreaker, float] = {}
         self._all_waits: dict[CircuitBreaker, float] = {}
@@ -140,5 +147,6 @@ class Hold:
                 breaker.report(permit, Outcome.IGNORED, "not tried to the end")
                 raise
             outcome = Outcome.SUCCESS if ready else Outcome.FAILURE
+            self._tried(breaker, ready)
             breaker.report(permit, outcome, told or "a session was started")
         return told

@@ -96,6 +96,8 @@ class Journeys:
 
     def reran(self, report: Any) -> None:
         """Note the report of an attempt that is superseded: its item may leave its worker."""
+        # Where something fails somebody decides, who may not know what passes elsewhere.
+        self._engine.count_passed()
         told = getattr(report, travel.HANDOVER, None)
         index = getattr(report, "item_index", -1)
         journey = self._journeys.get(index)
@@ -114,6 +116,8 @@ class Journeys:
 
     def result(self, result: TestResult) -> None:
         """An item has its verdict: its last change of workers has turned out one way or other."""
+        if not self._journeys:
+            return
         for index, journey in list(self._journeys.items()):
             if journey.nodeid == result.nodeid:
                 del self._journeys[index]

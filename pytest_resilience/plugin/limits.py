@@ -7,7 +7,6 @@ this machine share one folder, which the controller makes and removes.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from pytest_resilience.plugin.session import SessionReport
 from pytest_resilience.plugin.sink import HookedSink, SystemClock
 from pytest_resilience.plugin.timeouts import TestTimeouts
 from pytest_resilience.plugin.turnstile import Turnstile
+from pytest_resilience.store.lodging import Lodging
 from pytest_resilience.store.slots import Slots
 
 #: In a worker's input: the folder of the run's slots, and when the run began.
@@ -44,7 +44,8 @@ class RunSlots:
     def __init__(self, settings: Settings, config: pytest.Config) -> None:
         self._cap = settings.max_browsers
         # Not where the history is: that may be on another machine's disk.
-        self.folder = Path(tempfile.mkdtemp(prefix="pytest-resilience-slots-"))
+        self._lodging = Lodging()
+        self.folder = self._lodging.path / "slots"
         self.begun = time.monotonic()
         self._announcer = TerminalAnnouncer(config)
         self._workers = 1
@@ -90,7 +91,7 @@ class RunSlots:
 
     def pytest_unconfigure(self) -> None:
         """Leave nothing behind."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._lodging.remove()
 
 
 def share(
@@ -160,10 +161,7 @@ def attend(
     told = {"worker": worker, "project": config.rootpath.name}
     try:
         # A worker that came from another machine shares what there is here.
-        folder = Path(place) if place else Path(tempfile.mkdtemp(prefix="pytest-resilience-slots-"))
-        slots = Slots(folder, told=told)
-        if not place:
-            config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        slots = Slots(Path(place) if place else _own_folder(config), told=told)
         machine = None
         if settings.max_browsers is not None:
             machine = Slots(machine_folder(), told=told)
@@ -193,6 +191,12 @@ def attend(
     station = environment.station
     part = GiveBack(turnstile, environment.keeper, lambda: station is not None and station.mixes)
     turnstile.on_first = lambda: config.pluginmanager.register(part, "resilience-give-back")
+
+
+def _own_folder(config: pytest.Config) -> Path:
+    lodging = Lodging()
+    config.add_cleanup(lodging.remove)
+    return lodging.path / "slots"
 
 
 def _announcer(config: pytest.Config, environment: BrowserEnvironment, worker: str) -> Announcer:

@@ -171,7 +171,8 @@ class Recorder:
     Args:
         sink: Where finished attempts and results go; None in a controller, whose
             workers record their own.
-        on_result: Called with every finished result.
+        on_result: Called with every finished result; None where nobody asks for them, so that
+            those of tests that simply passed are not kept.
         on_superseded: Called with the node id of an item that is run again.
         on_blocked: Called before it is published that an item was blocked.
     """
@@ -179,12 +180,13 @@ class Recorder:
     def __init__(
         self,
         sink: EventSink | None,
-        on_result: Callable[[TestResult], None],
+        on_result: Callable[[TestResult], None] | None,
         on_superseded: Callable[[str], None],
         on_blocked: Callable[[], None] = lambda: None,
     ) -> None:
         self._emit_many = sink.emit_many if sink is not None else None
-        self._on_result = on_result
+        self._on_result = on_result or _nobody_asks
+        self._keeps = on_result is not None
         self._on_superseded = on_superseded
         #: To be called before it is published that an item was blocked.
         self.blocked = on_blocked
@@ -241,16 +243,18 @@ class Recorder:
         nodeid: str,
         reports: Sequence[pytest.TestReport],
         worker: str,
-    ) -> None:
+    ) -> TestResult | None:
         """Take in the three reports of an item that simply passed, which is most there is.
 
         Does what `settled` does, in fewer calls, and records what is not default alone.
+
+        Returns:
+            The result; None where nobody asks for it.
         """
         setup, call, teardown = reports
         # Asked without a call: this is done for every test of every suite.
         if INJECTED in teardown.__dict__:
-            self.settled(nodeid, reports, (), worker)
-            return
+            return self.settled(nodeid, reports, (), worker)
         self.passes += 1
         started_us, seconds = int(setup.start * 1e6), teardown.stop - setup.start
         busy_s = setup.duration + call.duration + teardown.duration
@@ -274,10 +278,17 @@ class Recorder:
                     ),
                 )
             )
+        if not self._keeps:
+            return None
         attempt = Attempt(1, "passed", "call", started_us, busy_s, worker)
         result = TestResult(nodeid, "passed", worker, started_us, seconds, "", [attempt])
         self.results.append(result)
         self._on_result(result)
+        return result
+
+
+def _nobody_asks(_result: TestResult) -> None:
+    """Where nobody asks for results, nobody is told of them."""
 
 
 def _started_us(report: pytest.TestReport) -> int:

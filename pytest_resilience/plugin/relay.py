@@ -16,14 +16,20 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pytest
 
+from pytest_resilience.core import starts, throttle
 from pytest_resilience.core.circuit_record import CircuitRecord
-from pytest_resilience.store.live import SharedCells
+from pytest_resilience.core.shared import Plain
+from pytest_resilience.store.live import SharedCell, SharedCells
 
 Answer = TypeVar("Answer")
+Record = TypeVar("Record", bound=Plain)
+
+#: What is shared besides circuits, by kind, while nobody has said anything.
+EMPTY: Mapping[str, Plain] = {starts.KIND: starts.Starts(), throttle.KIND: throttle.Purse()}
 
 #: Name of the worker's questions among the events of xdist, and of the answers among its commands.
 NAME = "resilience_circuits"
@@ -84,15 +90,18 @@ class Exchange:
             self._fault(fault)
 
     def _record(self, kind: str, name: str) -> dict[str, Any]:
-        return self._cells.cell(kind, name).read().to_dict()
+        told: dict[str, Any] = self._cell(kind, name).read().to_dict()
+        return told
 
     def _replaced(
         self, kind: str, name: str, was: Mapping[str, Any], becomes: Mapping[str, Any]
     ) -> bool:
-        expected, wanted = CircuitRecord.from_dict(was), CircuitRecord.from_dict(becomes)
-        return self._cells.cell(kind, name).update(
-            lambda record: (wanted, True) if record == expected else (record, False)
-        )
+        cell = self._cell(kind, name)
+        expected, wanted = map(type(cell.record).from_dict, (was, becomes))
+        return cell.update(lambda record: (wanted, True) if record == expected else (record, False))
+
+    def _cell(self, kind: str, name: str) -> SharedCell[Any]:
+        return self._cells.kept(kind, name, EMPTY.get(kind, CircuitRecord()))
 
 
 # At the worker
@@ -157,7 +166,7 @@ class RelayedCells:
         self._line = line
         self._monotonic = monotonic
         self._guard = threading.RLock()
-        self._cells: dict[tuple[str, str], RelayedCell] = {}
+        self._cells: dict[tuple[str, str], RelayedCell[Any]] = {}
         self._heard_at: float | None = None
         self._ahead_s: float | None = None
         #: Why circuits are no longer shared, "" while they are.
@@ -170,16 +179,20 @@ class RelayedCells:
     def close(self) -> None:
         """There is nothing to let go of: the line is xdist's."""
 
-    def cell(self, kind: str, name: str) -> RelayedCell:
+    def cell(self, kind: str, name: str) -> RelayedCell[CircuitRecord]:
         """Return the cell of a circuit."""
+        return self.kept(kind, name, CircuitRecord())
+
+    def kept(self, kind: str, name: str, empty: Record) -> RelayedCell[Record]:
+        """Return the cell of what need not be a circuit; see `SharedCells.kept`."""
         with self._guard:
             if (kind, name) not in self._cells:
-                self._cells[kind, name] = RelayedCell(self)
+                self._cells[kind, name] = RelayedCell(self, empty)
                 # Nothing has been heard of it yet.
                 self._heard_at = None
             return self._cells[kind, name]
 
-    def read(self, cell: RelayedCell) -> CircuitRecord:
+    def read(self, cell: RelayedCell[Record]) -> Record:
         """Return the record of `cell`, as it was a moment ago."""
         with self._guard:
             heard_at = self._heard_at
@@ -188,7 +201,7 @@ class RelayedCells:
             return cell.record
 
     def update(
-        self, cell: RelayedCell, change: Callable[[CircuitRecord], tuple[CircuitRecord, Answer]]
+        self, cell: RelayedCell[Record], change: Callable[[Record], tuple[Record, Answer]]
     ) -> Answer:
         """Change the record of `cell` and return the answer of `change`."""
         with self._guard:
@@ -205,9 +218,7 @@ class RelayedCells:
     def _is_shared(self) -> bool:
         return self._line.open and not self.failure
 
-    def _exchange(
-        self, cell: RelayedCell | None = None, record: CircuitRecord | None = None
-    ) -> bool:
+    def _exchange(self, cell: RelayedCell[Any] | None = None, record: Plain | None = None) -> bool:
         """Hear what all cells hold; return whether that of `cell` was replaced by `record`."""
         if not self._is_shared():
             return False
@@ -221,7 +232,8 @@ class RelayedCells:
                 change = [*name, cell.record.to_dict(), record.to_dict()]
             reply = self._line.ask(cells=[list(name) for name in names], change=change)
             for name, told in zip(names, reply["records"], strict=True):
-                self._cells[name].record = CircuitRecord.from_dict(told)
+                known = self._cells[name]
+                known.record = type(known.record).from_dict(told)
         except Exception as error:  # noqa: BLE001 - a lost line must not change a verdict
             self._degrade(error)
             return False
@@ -248,22 +260,22 @@ class RelayedCells:
         )
 
 
-class RelayedCell:
-    """Where one circuit is kept, as seen from another machine; made by `RelayedCells.cell`.
+class RelayedCell(Generic[Record]):
+    """Where one circuit is kept, as seen from another machine; made by `RelayedCells`.
 
     Attributes:
         record: What was heard of it last.
     """
 
-    def __init__(self, cells: RelayedCells) -> None:
-        self.record = CircuitRecord()
+    def __init__(self, cells: RelayedCells, empty: Record) -> None:
+        self.record = empty
         self._cells = cells
 
-    def read(self) -> CircuitRecord:
+    def read(self) -> Record:
         """Return the record, at most `FRESH_S` old."""
         return self._cells.read(self)
 
-    def update(self, fn: Callable[[CircuitRecord], tuple[CircuitRecord, Answer]]) -> Answer:
+    def update(self, fn: Callable[[Record], tuple[Record, Answer]]) -> Answer:
         """Replace the record by what `fn` makes of it, and return the answer of `fn`.
 
         Nobody changes the record in between. `fn` may be called again.

@@ -301,7 +301,17 @@ class Task:
             if self._resumed is not None:
                 for session_id in self._resumed.entry.sessions:
                     self._journals.remove(session_id)
-            self._journals.clean([*self._kept(), *self._expected])
+            for session_id in self._journals.clean([*self._kept(), *self._expected]):
+                # Nobody will resume it, and so nobody else will end what it has left.
+                self._end_left(session_id)
+
+    def _end_left(self, session_id: str) -> None:
+        try:
+            if wards.are_left(session_id) and (ended := wards.reap(session_id)):
+                told = f"{ended} drivers that a run which was killed had left"
+                self._faults.notes["ended"] = told
+        except Exception as fault:  # noqa: BLE001 - tidying up must not change a verdict
+            self._faults(fault)
 
     def pytest_unconfigure(self) -> None:
         """Let others resume what is left."""

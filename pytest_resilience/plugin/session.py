@@ -39,6 +39,7 @@ _STATUS_PLUGIN = "resilience-status"
 _RECOVERED_STATUS = ("recovered", "r", ("RECOVERED", {"yellow": True}))
 #: The item's own rerun report follows; its subtests are not counted beside it.
 _SUBTEST_RERUN_STATUS = ("", "", "")
+_RECOVERED = Verdict.RECOVERED.value
 #: Verdicts after which there is a failure to tell of.
 _TROUBLED = frozenset(
     v.value for v in (Verdict.RECOVERED, Verdict.FAILED, Verdict.UNRECOVERED, Verdict.BLOCKED)
@@ -103,7 +104,7 @@ class SessionReport:
         self._results.append(result)
         if self._merger is None and result.verdict in _TROUBLED:
             self._prepare_merge()
-        if result.verdict == Verdict.RECOVERED.value and len(result.attempts) == 1:
+        if result.verdict == _RECOVERED and len(result.attempts) == 1:
             # It had passed before its teardown lost the environment.
             self._recount(result.nodeid, "passed", "recovered")
 

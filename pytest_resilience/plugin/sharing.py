@@ -1,4 +1,4 @@
-"""One truth about circuits for all workers of a run, whichever machine they are on.
+"""One truth about circuits and recoveries for all workers of a run, whichever machine they are on.
 
 Invariant: the controller says where it is kept, and removes it: in a file, which the workers of
 this machine open, and which the controller reads and writes for those of other machines
@@ -7,19 +7,24 @@ this machine open, and which the controller reads and writes for those of other 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_resilience.config import Settings
+from pytest_resilience.core import starts, throttle
+from pytest_resilience.core.shared import Kept
+from pytest_resilience.core.starts import Starts
+from pytest_resilience.core.throttle import Purse, Throttle, tokens_of
+from pytest_resilience.plugin.blame import StartBook
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.relay import Exchange, RelayedCells, line_of
 from pytest_resilience.store.live import SharedCells
+from pytest_resilience.store.lodging import Lodging
 
 #: In a worker's input: where circuits are kept, "" if it cannot open that; whether the controller
 #: can be asked instead; and when the run began, by the monotonic clock of the controller.
@@ -33,10 +38,11 @@ class SharedCircuits:
 
     def __init__(self, settings: Settings, run: str, faults: FaultReporter) -> None:
         # Not beside the history: that may be on another machine's disk, where it cannot be shared.
-        self._folder = tempfile.mkdtemp(prefix="pytest-resilience-")
-        self._place = Path(self._folder) / "circuits.sqlite"
-        self._cells = SharedCells(self._place, run=run, on_degraded=faults.warn)
-        self._exchange = Exchange(self._cells, faults)
+        self._lodging = Lodging()
+        self._place = self._lodging.path / "circuits.sqlite"
+        #: What is shared.
+        self.cells = SharedCells(self._place, run=run, on_degraded=faults.warn)
+        self._exchange = Exchange(self.cells, faults)
         self._enabled = settings.circuit_breaker
         self._warn = faults.warn
         self._begun = time.monotonic()
@@ -46,8 +52,8 @@ class SharedCircuits:
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker about to start where circuits are kept."""
         here = is_here(node.gateway.spec)
-        node.workerinput[_PLACE] = str(self._place) if here and self._enabled else ""
-        asks = self._enabled and not here and self._exchange.attend(node)
+        node.workerinput[_PLACE] = str(self._place) if here else ""
+        asks = not here and self._exchange.attend(node)
         node.workerinput[_ASKS] = asks
         if here or asks:
             node.workerinput[_BEGUN] = self._begun
@@ -68,8 +74,8 @@ class SharedCircuits:
 
     def pytest_unconfigure(self) -> None:
         """Leave nothing behind."""
-        self._cells.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.cells.close()
+        self._lodging.remove()
 
     def told(self) -> dict[str, Any]:
         """Return what became of all circuits; see `breakers.CircuitLog.told`."""
@@ -96,6 +102,24 @@ def cells_of(config: pytest.Config, session_id: str) -> Cells | None:
 def clock_of(cells: Cells | None) -> Callable[[], float]:
     """Return the clock, in seconds, of all who share `cells`."""
     return cells.clock if isinstance(cells, RelayedCells) else time.monotonic
+
+
+def book_of(cells: Cells | None, worker: str) -> StartBook:
+    """Return what `worker` knows of the browsers that others start."""
+    kept: Callable[[str], Kept[Starts]] | None = None
+    if cells is not None:
+        kept = partial(_starts_of, cells)
+    return StartBook(worker, clock_of(cells), kept)
+
+
+def _starts_of(cells: Cells, browser: str) -> Kept[Starts]:
+    return cells.kept(starts.KIND, browser, Starts())
+
+
+def throttle_of(cells: Cells | None, workers: int) -> Throttle:
+    """Return what stops recoveries in this process, and in all that share `cells`."""
+    purse = cells.kept(throttle.KIND, throttle.NAME, Purse()) if cells is not None else None
+    return Throttle(tokens_of(workers), purse=purse)
 
 
 class WorkerCells:

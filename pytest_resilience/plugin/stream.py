@@ -8,7 +8,7 @@ report, and nothing else, settles it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,8 @@ from pytest_resilience.plugin.observe import BLOCKED, SPECIAL, Recorder
 
 #: Attribute of a report that this process has made itself: no other one has recorded it.
 OWN = "resilience_own"
+#: Attributes of reports that are more, or less, than one that a phase has passed.
+_LOUD = SPECIAL | {OWN, KEPT, "context"}
 
 
 @dataclass(slots=True)
@@ -29,10 +31,12 @@ class Heard:
     Attributes:
         reports: The reports of its present attempt.
         attempts: Its attempts that are superseded.
+        loud: Whether one of its reports says more than that a phase has passed.
     """
 
     reports: list[pytest.TestReport] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
+    loud: bool = False
 
 
 class ReportStream:
@@ -67,6 +71,7 @@ class ReportStream:
         self._wanted = wanted
         self._own = own
         self._per_worker = per_worker
+        self._simple = wanted is None
         self.on_rerun: Callable[[pytest.TestReport], None] = _nothing
         self.on_result: Callable[[TestResult], None] = _nothing
         self._items: dict[tuple[str, str], Heard] = {}
@@ -78,16 +83,41 @@ class ReportStream:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add `report` to its item; its teardown report settles the item."""
+        told = report.__dict__
+        # Most there is, by far: asked without a call, as far as that goes.
+        if told.get("outcome") == "passed" and self._simple and _LOUD.isdisjoint(told):
+            self._take_quiet(report, told)
+            return
         # A subtest is part of its item, whose own report follows. What is kept is recorded.
-        if hasattr(report, "context") or hasattr(report, KEPT):
+        if "context" in told or KEPT in told:
             return
         if self._wanted is not None and report.nodeid not in self._wanted:
             return
-        recorder: Recorder | None = self._of(getattr(report, "worker_id", "main"))
-        if hasattr(report, OWN):
+        recorder: Recorder | None = self._of(told.get("worker_id", "main"))
+        if OWN in told:
             recorder = self._own
         if recorder is not None:
             self._take(report, recorder)
+
+    def _take_quiet(self, report: pytest.TestReport, told: Mapping[str, Any]) -> None:
+        """Take in a report which says that a phase has passed, and nothing besides."""
+        nodeid, worker = report.nodeid, told.get("worker_id", "main")
+        key = (nodeid, worker if self._per_worker else "")
+        item = self._items.get(key)
+        if item is None:
+            item = self._items[key] = Heard()
+        reports = item.reports
+        if told["when"] != "teardown":
+            reports.append(report)
+        elif item.loud or len(reports) != 2 or item.attempts:
+            self._take(report, self._of(worker))
+        else:
+            del self._items[key]
+            reports.append(report)
+            recorder = self._of(worker) if self._elsewhere else self._recorder
+            result = recorder.passed(nodeid, reports, worker)
+            if result is not None:
+                self.on_result(result)
 
     def _take(self, report: Any, recorder: Recorder) -> None:
         worker = getattr(report, "worker_id", "main")
@@ -105,16 +135,12 @@ class ReportStream:
             self.on_rerun(report)
             return
         item.reports.append(report)
+        item.loud = item.loud or report.when in ("setup", "call")
         if hasattr(report, BLOCKED):
             recorder.blocked()
         # A lost worker is reported with no phase at all, and nothing follows.
         if report.when not in ("setup", "call"):
             del self._items[key]
-            quiet = len(item.reports) == 3 and not item.attempts
-            if quiet and all(map(_says_no_more, item.reports)):
-                recorder.passed(report.nodeid, item.reports, worker)
-                self.on_result(recorder.results[-1])
-                return
             self.on_result(recorder.settled(report.nodeid, item.reports, item.attempts, worker))
 
     def _of(self, worker: str) -> Recorder:
@@ -138,11 +164,6 @@ class ReportStream:
 
 def _nothing(_event: object) -> None:
     """Nobody wants to hear of it."""
-
-
-def _says_no_more(report: pytest.TestReport) -> bool:
-    """Return whether `report` says that its phase has passed, and nothing besides."""
-    return report.outcome == "passed" and SPECIAL.isdisjoint(report.__dict__)
 
 
 def decides(report: pytest.TestReport) -> bool:

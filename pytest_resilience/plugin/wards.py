@@ -54,6 +54,11 @@ class Signature:
         _remove(self._base)
 
 
+def are_left(session_id: str) -> bool:
+    """Return whether a session has left notes of what it started on this machine."""
+    return bool(_files(_base(session_id)))
+
+
 def reap(session_id: str) -> int:
     """End what a session that was killed has left on this machine; return of how many drivers."""
     from pytest_resilience.browser import orphans

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ class Journals:
         self.claim(entry.session_id)
         path = self._of(entry.session_id)
         draft = path.with_suffix(".new")
-        draft.write_text(json.dumps({"version": _VERSION, **asdict(entry)}), encoding="ascii")
+        plain = {name: getattr(entry, name) for name in Entry.__slots__}
+        draft.write_text(json.dumps({"version": _VERSION, **plain}), encoding="ascii")
         os.replace(draft, path)
 
     def claim(self, session_id: str) -> bool:
@@ -131,12 +132,15 @@ class Journals:
             with contextlib.suppress(OSError):
                 self._of(session_id).with_suffix(suffix).unlink()
 
-    def clean(self, done: Sequence[str]) -> None:
+    def clean(self, done: Sequence[str]) -> list[str]:
         """A run has ended in which all of `done` got their verdicts: forget what that outdates.
 
         Those are broken runs that had nothing else to do, and all but the newest few.
+
+        Returns:
+            The ids of their sessions.
         """
-        covered, others = set(done), 0
+        covered, others, gone = set(done), 0, []
         for entry in self.entries():
             if self.lives(entry):
                 continue
@@ -144,9 +148,11 @@ class Journals:
             if others > KEPT or covered.issuperset(entry.nodeids):
                 self.remove(entry.session_id)
                 CheckpointFiles(self._checkpoints, entry.run).drop()
+                gone.append(entry.session_id)
         # The last one turns off the light.
         with contextlib.suppress(OSError):
             self._folder.rmdir()
+        return gone
 
     def close(self) -> None:
         """Let go of all locks; the journals stay."""

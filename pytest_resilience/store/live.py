@@ -1,4 +1,4 @@
-"""Circuits that all processes of one machine share, for as long as a run lasts.
+"""Circuits, and what else all processes of one machine share for as long as a run lasts.
 
 Invariant: a change reads what it changes inside one transaction, so that none is lost; what
 another run or another boot of the machine left behind is never read; and nothing here raises
@@ -17,14 +17,16 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pytest_resilience.core.circuit_record import CircuitRecord
+from pytest_resilience.core.shared import Plain
 
 if TYPE_CHECKING:
     import sqlite3
 
 T = TypeVar("T")
+Record = TypeVar("Record", bound=Plain)
 
 #: Seconds to wait for another process that is changing something; it takes microseconds.
 PATIENCE_S = 5.0
@@ -73,7 +75,7 @@ class SharedCells:
         self._guard = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
-        self._cells: dict[tuple[str, str], SharedCell] = {}
+        self._cells: dict[tuple[str, str], SharedCell[Any]] = {}
         self._failure = ""
         _close_before_forks(self)
 
@@ -82,10 +84,21 @@ class SharedCells:
         """Why circuits are no longer shared, "" while they are."""
         return self._failure
 
-    def cell(self, kind: str, name: str, initial: CircuitRecord | None = None) -> SharedCell:
+    def cell(
+        self, kind: str, name: str, initial: CircuitRecord | None = None
+    ) -> SharedCell[CircuitRecord]:
         """Return the cell of a circuit; `initial` is what it holds if nobody has said more."""
+        return self.kept(kind, name, initial or CircuitRecord())
+
+    def kept(self, kind: str, name: str, empty: Record) -> SharedCell[Record]:
+        """Return the cell of what need not be a circuit.
+
+        Args:
+            kind: For which there is one class of records alone.
+            empty: What it holds if nobody has said more.
+        """
         with self._guard:
-            made = SharedCell(self, kind, name, initial or CircuitRecord())
+            made = SharedCell(self, kind, name, empty)
             return self._cells.setdefault((kind, name), made)
 
     def close(self) -> None:
@@ -120,7 +133,7 @@ class SharedCells:
         """Let threads use the cells again."""
         self._guard.release()
 
-    def read(self, cell: SharedCell) -> CircuitRecord:
+    def read(self, cell: SharedCell[Record]) -> Record:
         """Return the record of `cell`."""
         with self._guard:
             if not self._failure:
@@ -130,12 +143,10 @@ class SharedCells:
                     self._degrade(error)
             return cell.record
 
-    def update(
-        self, cell: SharedCell, change: Callable[[CircuitRecord], tuple[CircuitRecord, T]]
-    ) -> T:
+    def update(self, cell: SharedCell[Record], change: Callable[[Record], tuple[Record, T]]) -> T:
         """Change the record of `cell` and return the answer of `change`."""
         with self._guard:
-            changed = _Changed(change)
+            changed: _Changed[Record, T] = _Changed(change)
             if not self._failure:
                 try:
                     self._write(cell, changed)
@@ -147,7 +158,7 @@ class SharedCells:
             cell.record = changed(cell.record)
             return changed.answer
 
-    def _write(self, cell: SharedCell, changed: _Changed[T]) -> None:
+    def _write(self, cell: SharedCell[Record], changed: _Changed[Record, T]) -> None:
         connection = self._connection or self._patiently(self._open)
         try:
             self._patiently(self._begin)
@@ -170,13 +181,13 @@ class SharedCells:
             raise FileNotFoundError("it was replaced by another file")
         self._open().execute("BEGIN IMMEDIATE")
 
-    def _fetch(self, cell: SharedCell) -> None:
+    def _fetch(self, cell: SharedCell[Any]) -> None:
         """Bring the record of `cell` up to date."""
         where = (self._owner, cell.kind, cell.name)
         row = self._open().execute(_READ, where).fetchone()
         # To compare costs a fraction of what it takes to make a record.
         if row is not None and row[0] != cell.text:
-            cell.record = CircuitRecord.from_dict(json.loads(row[0]))
+            cell.record = type(cell.record).from_dict(json.loads(row[0]))
             cell.text = row[0]
 
     def _open(self) -> sqlite3.Connection:
@@ -224,25 +235,25 @@ class SharedCells:
             self._on_degraded(self._failure)
 
 
-class SharedCell:
-    """Where one circuit is kept; made by `SharedCells.cell`.
+class SharedCell(Generic[Record]):
+    """Where one circuit, or something else, is kept; made by `SharedCells`.
 
     Attributes:
         record: What was last known of it here.
         text: How the file says it, "" if it does not.
     """
 
-    def __init__(self, cells: SharedCells, kind: str, name: str, initial: CircuitRecord) -> None:
+    def __init__(self, cells: SharedCells, kind: str, name: str, initial: Record) -> None:
         self.kind, self.name = kind, name
         self.record = initial
         self.text = ""
         self._cells = cells
 
-    def read(self) -> CircuitRecord:
+    def read(self) -> Record:
         """Return the record as it is now."""
         return self._cells.read(self)
 
-    def update(self, fn: Callable[[CircuitRecord], tuple[CircuitRecord, T]]) -> T:
+    def update(self, fn: Callable[[Record], tuple[Record, T]]) -> T:
         """Replace the record by what `fn` makes of it, and return the answer of `fn`.
 
         Nobody changes the record in between. `fn` has to be pure, for it may be called
@@ -251,7 +262,7 @@ class SharedCell:
         return self._cells.update(self, fn)
 
 
-class _Changed(Generic[T]):
+class _Changed(Generic[Record, T]):
     """A change, its answer, and whether it was the change that raised.
 
     Attributes:
@@ -261,11 +272,11 @@ class _Changed(Generic[T]):
 
     answer: T
 
-    def __init__(self, change: Callable[[CircuitRecord], tuple[CircuitRecord, T]]) -> None:
+    def __init__(self, change: Callable[[Record], tuple[Record, T]]) -> None:
         self._change = change
         self.raised = False
 
-    def __call__(self, record: CircuitRecord) -> CircuitRecord:
+    def __call__(self, record: Record) -> Record:
         self.raised = True
         record, self.answer = self._change(record)
         self.raised = False

@@ -68,6 +68,8 @@ class Spool:
         ).encode
         head = {"v": RECORD_VERSION, "spool": spool_id, "sid": session_id, "worker": worker}
         self._head = self._encode(head)[:-1] + ',"seq":'
+        #: Each kind as JSON.
+        self._kinds: dict[str, str] = {}
         self._now_us = now_us
         self._numbers = itertools.count(1)
         self._file = -1
@@ -132,13 +134,16 @@ class Spool:
             os.close(lock)
 
     def _line(self, kind: str, payload: Mapping[str, Any]) -> str:
-        event = {"kind": kind, "data": payload}
         try:
-            body = self._encode(event)
+            data = self._encode(payload)
         # NaN, odd keys, cycles, depth, a raising __str__: make it plain and try again.
         except Exception:  # noqa: BLE001
-            body = self._encode(_plain(event))
-        return f'{self._head}{next(self._numbers)},"ts":{self._now_us()},{body[1:]}\n'
+            data = self._encode(_plain(payload))
+        named = self._kinds.get(kind)
+        if named is None:
+            named = self._kinds[kind] = self._encode(_plain(kind))
+        number, now_us = next(self._numbers), self._now_us()
+        return f'{self._head}{number},"ts":{now_us},"kind":{named},"data":{data}}}\n'
 
     def _write(self, lines: str, count: int) -> None:
         data = lines.encode("utf-8", "replace")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.inner import processes_of, remains, sources
+from tests.conftest import FULL
 
 if TYPE_CHECKING:
     from tests.conftest import RunSuite, SuiteRun
@@ -85,14 +86,19 @@ SUITE = {
 PASSING = [*(f"test_own[{n}]" for n in range(4)), *(f"test_shared[{n}]" for n in range(6))]
 VERDICTS = {**dict.fromkeys(PASSING, "passed"), "test_broken": "failed"}
 
-CASES = [
-    *(((), seed) for seed in range(1, 4)),
-    *((("-n", "2"), seed) for seed in range(10, 12)),
-    *(
-        (("-n", "2", "--dist", mode), 20)
-        for mode in ("loadscope", "loadfile", "loadgroup", "worksteal")
-    ),
+CASES: list[tuple[tuple[str, ...], int]] = [
+    ((), 1),
+    (("-n", "2"), 10),
 ]
+if FULL:
+    CASES += [
+        *(((), seed) for seed in range(2, 4)),
+        (("-n", "2"), 11),
+        *(
+            (("-n", "2", "--dist", mode), 20)
+            for mode in ("loadscope", "loadfile", "loadgroup", "worksteal")
+        ),
+    ]
 
 
 def moment(seed: int) -> str:

@@ -10,6 +10,7 @@ import pytest
 from tests.acceptance import worker_kills
 from tests.acceptance.inner import Run
 from tests.acceptance.worker_kills import Case
+from tests.conftest import FULL
 
 if TYPE_CHECKING:
     from tests.conftest import RunSuite
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.browser
 XDIST = ("xdist.plugin",)
 # Elsewhere it would be taken for something that was left.
 BASE = ("--basetemp", "base")
-MODES = ("load", "loadscope", "loadfile", "loadgroup", "worksteal")
+#: One that keeps scopes, and one that does not; the others with ACCEPTANCE=full.
+MODES = ("load", "loadscope", "loadfile", "loadgroup", "worksteal")[: None if FULL else 2]
 #: A sample; `benchmarks/worker_kills.py` makes more of them.
 SAMPLE = (
     Case("load", 4, 11),
@@ -28,7 +30,7 @@ SAMPLE = (
     Case("loadgroup", 2, 14),
     Case("worksteal", 2, 15),
     Case("each", 2, 16, kills=2),
-)
+)[: None if FULL else 2]
 
 
 @pytest.mark.parametrize("case", SAMPLE, ids=str)
@@ -68,7 +70,7 @@ BROKEN = """
 """
 
 
-@pytest.mark.parametrize("mode", ["load", "worksteal"])
+@pytest.mark.parametrize("mode", ["load", "worksteal"][: None if FULL else 1])
 def test_what_fails_on_one_worker_alone_passes_on_another(run_browsers: Run, mode: str) -> None:
     """The report tells of all attempts, and of their workers."""
     run = run_browsers({"test_it.py": BROKEN}, "-n2", "--dist", mode, *BASE, plugins=XDIST)
@@ -80,6 +82,66 @@ def test_what_fails_on_one_worker_alone_passes_on_another(run_browsers: Run, mod
     assert failed[-1]["strategy"] == "worker_switch"
     assert passed["worker"] != broken
     assert passed["outcome"] == "passed"
+
+
+NONE_STARTS = """
+    import time
+
+    import lab
+    import pytest
+
+    STARTED, BROKEN = lab.HERE / "started", lab.HERE / "broken"
+
+    def is_broken(worker_id):
+        try:
+            with BROKEN.open("x") as file:
+                file.write(worker_id)
+        except FileExistsError:
+            pass
+        while not BROKEN.read_text():
+            time.sleep(0.01)
+        return BROKEN.read_text() == worker_id
+
+    @pytest.fixture
+    def driver(worker_id):
+        # On the first worker that comes here no browser starts, while they do on the other one.
+        if is_broken(worker_id):
+            deadline = time.monotonic() + {wait}
+            while not STARTED.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            lab.launch(binary="{binary}")
+        with lab.browser() as driver:
+            STARTED.touch()
+            yield driver
+
+    @pytest.mark.parametrize("number", range(6))
+    def test_it(driver, number):
+        lab.visit(driver)
+"""
+
+
+@pytest.mark.parametrize("binary", ["/bin/false", "/nonexistent/chromium"][: None if FULL else 1])
+def test_where_no_browser_starts_at_all_tests_go_to_a_worker_on_which_they_do(
+    run_browsers: Run, binary: str
+) -> None:
+    """No circuit of the browser opens: what fails on one worker alone is laid to that.
+
+    What nobody can mend goes elsewhere although nothing is known of others yet.
+    """
+    wait = "120" if binary == "/bin/false" else "0"
+    suite = NONE_STARTS.replace("{binary}", binary).replace("{wait}", wait)
+    run = run_browsers({"test_it.py": suite}, "-n2", *BASE, plugins=XDIST)
+    assert run.status == 0, run.output
+    assert set(run.counts) == {"passed", "recovered"}, run.output
+    broken = (run.folder / "broken").read_text("utf-8")
+    for test in run.summary["tests"]:
+        *failed, passed = test["attempts"]
+        assert {attempt["worker"] for attempt in failed} <= {broken}
+        assert passed["worker"] != broken
+        assert not failed or failed[-1]["strategy"] == "worker_switch"
+    circuits = {(c["kind"], c["name"]): c for c in run.summary["circuits"]}
+    assert circuits["browser", "chrome"]["transitions"] == []
+    assert circuits["worker", broken]["failures"] > 0
 
 
 KILLER = """

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_resilience.core.throttle import REFUND, TOKENS, Throttle
+from pytest_resilience.core.shared import Own
+from pytest_resilience.core.throttle import REFUND, TOKENS, Purse, Throttle, tokens_of
 
 
 def test_it_allows_recoveries_until_half_of_its_tokens_have_failed() -> None:
@@ -61,3 +64,32 @@ def test_it_is_open_exactly_while_more_than_half_of_the_tokens_are_left(
             throttle.heard(passed)
             tokens = min(TOKENS, tokens + REFUND)
         assert throttle.open == (tokens > TOKENS / 2)
+
+
+def test_processes_with_one_purse_have_one_guard_and_one_budget() -> None:
+    """Whoever fails, cures, or counts what has passed."""
+    purse = Own(Purse())
+    one, other = Throttle(tokens=4, purse=purse), Throttle(tokens=4, purse=purse)
+    one.failed()
+    other.failed()
+    assert not one.open
+    other.cured()
+    assert one.open
+    one.took(2.0)
+    other.took(3.0)
+    assert one.spent_s == other.spent_s == 5.0
+    for throttle in (one, other):
+        throttle.failed()
+        throttle.heard(10)
+    # What has passed is counted once, by whoever hears of it.
+    assert one.open
+    assert purse.read() == Purse(lost=1.0, passed=10, spent_s=5.0)
+
+
+def test_a_run_on_many_workers_may_lose_more_before_it_is_an_outage() -> None:
+    assert [tokens_of(workers) for workers in (1, 2, 4, 8)] == [20.0, 20.0, 40.0, 80.0]
+
+
+def test_a_purse_comes_back_as_it_was_written() -> None:
+    purse = Purse(1.9, 3, 4.5)
+    assert Purse.from_dict(json.loads(json.dumps(purse.to_dict()))) == purse

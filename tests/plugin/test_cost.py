@@ -26,9 +26,11 @@ COUNTER = """
             return (yield)
         finally:
             sys.setprofile(None)
-            with open("calls.txt", "w") as file:
+            with open("calls.txt", "a") as file:
                 print(calls // TESTS, file=file)
 """
+#: What scheduling around xdist's may add, of the calls of a worker and its controller together.
+SCHEDULING = 0.01
 
 TRIVIAL = """
     import pytest
@@ -70,6 +72,20 @@ def test_a_passing_test_makes_no_more_python_calls_than_with_plain_pytest(
     )
     assert plain > 500, "nothing was counted"
     assert ours <= plain
+
+
+def test_around_the_scheduler_of_xdist_hardly_more_calls_are_made(run_inner: RunInner) -> None:
+    """By a worker and its controller together; what they wait for differs from run to run."""
+    files = {"conftest.py": COUNTER, "test_it.py": TRIVIAL}
+    plain, ours = (
+        sum(map(int, run.log("calls.txt")))
+        for run in (
+            run_inner(files, "-q", "-n1", plugins=("xdist.plugin",), resilience=enabled)
+            for enabled in (False, True)
+        )
+    )
+    assert plain > 1_000, "nothing was counted"
+    assert ours <= plain * (1 + SCHEDULING)
 
 
 def test_a_passing_test_leaves_one_verdict_and_one_attempt_in_the_history(

@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 
+from pytest_resilience.browser.starts import FailedStart
 from pytest_resilience.core.circuit import CircuitBreaker
 from pytest_resilience.core.circuit_config import CircuitConfig
+from pytest_resilience.core.starts import Starts
 from pytest_resilience.plugin import relay
+from pytest_resilience.plugin.blame import StartBook
 from pytest_resilience.plugin.relay import Exchange, Line, RelayedCells
+from pytest_resilience.plugin.sharing import throttle_of
 from pytest_resilience.store.live import SharedCells
 
 #: The controller's clock is so many seconds ahead of the worker's.
@@ -194,3 +198,34 @@ def test_a_question_that_makes_no_sense_is_reported_here(controller: Controller)
 
 def test_an_xdist_that_is_unknown_is_left_alone(controller: Controller) -> None:
     assert not controller.exchange.attend(SimpleNamespace())
+
+
+def test_what_is_no_circuit_is_shared_as_well(controller: Controller) -> None:
+    """The starts of browsers, and what recoveries have cost."""
+    (_, one), (_, other) = controller.worker(), controller.worker()
+    books = [
+        StartBook(name, cells.clock, lambda browser, cells=cells: starts_in(cells, browser))
+        for name, cells in (("gw0", one), ("gw1", other))
+    ]
+    guards = [throttle_of(cells, 2) for cells in (one, other, controller.cells)]
+    books[1].note("chrome", succeeded=True)
+    books[0].note("chrome", succeeded=False)
+    for guard in guards:
+        guard.took(2.0)
+    time.sleep(relay.FRESH_S)
+    assert books[0].fails_alone(failed_start("chrome"))
+    assert not books[0].fails_alone(failed_start("firefox"))
+    # A driver that did not come up has not said for which browser it would have.
+    assert books[0].fails_alone(failed_start(""))
+    assert not books[0].fails_alone(failed_start("chrome", remote=True))
+    assert not books[1].fails_alone(failed_start("chrome"))
+    assert [guard.spent_s for guard in guards] == [6.0] * 3
+    assert controller.faults == []
+
+
+def starts_in(cells: Any, browser: str) -> Any:
+    return cells.kept("starts", browser, Starts())
+
+
+def failed_start(browser: str, *, remote: bool = False) -> FailedStart:
+    return FailedStart(mark=1, browser=browser, remote=remote)

@@ -14,7 +14,7 @@ from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.core.failures import Verdict
 from pytest_resilience.plugin.kept import KEPT, kept_reports
 from pytest_resilience.store.history import History
-from tests.conftest import SuiteRun
+from tests.conftest import FULL, SuiteRun
 from tests.plugin.conftest import RunInner
 
 RESUME = "--resilience-resume"
@@ -184,7 +184,9 @@ class TestResumed:
         assert f"{RESUME}: there is nothing to resume beside" in again.output
 
 
-@pytest.mark.parametrize("mode", ["load", "loadscope", "loadfile", "loadgroup", "worksteal"])
+@pytest.mark.parametrize(
+    "mode", ["load", "loadscope", "loadfile", "loadgroup", "worksteal"][: None if FULL else 2]
+)
 def test_a_killed_controller_is_resumed_in_each_mode(
     mode: str, run_inner: RunInner, tmp_path: Path
 ) -> None:

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from tests.conftest import SuiteRun
+from tests.conftest import FULL, SuiteRun
 from tests.plugin.conftest import REPORT_LOG, RunInner, reports
 
 XDIST = ("xdist.plugin",)
-MODES = ("load", "loadscope", "loadfile", "loadgroup", "worksteal")
+#: One that keeps scopes, and one that does not; the others with ACCEPTANCE=full.
+MODES = ("load", "loadscope", "loadfile", "loadgroup", "worksteal")[: None if FULL else 2]
 
 each_mode = pytest.mark.parametrize("mode", MODES)
 
@@ -96,6 +97,72 @@ def test_the_last_test_of_all_runs_again_though_xdist_has_begun_to_end(
     assert run.status == 0
 
 
+class TestGroups:
+    """`--dist loadgroup`, which goes by node ids that end in ``@`` and the name of the group."""
+
+    # Some versions of xdist cannot write that into the node ids of some versions of pytest, and
+    # groups are nothing to them then: here tests are called so from the beginning.
+    SUITE = """
+        import os
+        from tests.plugin.breakage import note
+
+        def made(name):
+            def test(worker_id):
+                note(f"{name} {worker_id}")
+                if name == "test_2@shop" and note("killer") == 1:
+                    os._exit(1)
+            return test
+
+        for group in ("shop", "cart"):
+            for number in range(5):
+                name = f"test_{number}@{group}"
+                globals()[name] = made(name)
+    """
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def run(cls, run_inner: RunInner) -> SuiteRun:
+        return run_inner(cls.SUITE, "-n2", "--dist", "loadgroup", plugins=XDIST)
+
+    def test_each_test_has_its_verdict_though_a_worker_is_lost(self, run: SuiteRun) -> None:
+        assert run.counts == {"passed": 9, "recovered": 1}, run.output
+        assert run.verdicts["test_2@shop"] == "recovered"
+
+    def test_what_is_left_of_a_group_goes_to_one_worker_in_order(self, run: SuiteRun) -> None:
+        ran = [line.split() for line in run.log("test_it.txt") if line != "killer"]
+        places = {
+            group: [(name, worker) for name, worker in ran if name.endswith(group)]
+            for group in ("shop", "cart")
+        }
+        shop = [name for name, _ in places["shop"]]
+        assert shop == [f"test_{n}@shop" for n in (0, 1, 2, 2, 3, 4)]
+        assert len({worker for _, worker in places["shop"][:3]}) == 1
+        assert len({worker for _, worker in places["shop"][3:]}) == 1
+        assert {worker for _, worker in places["shop"][3:]} != {places["shop"][0][1]}
+        assert [name for name, _ in places["cart"]] == [f"test_{n}@cart" for n in range(5)]
+
+
+def test_a_group_is_what_xdist_makes_of_the_marker(run_inner: RunInner) -> None:
+    """Where it knows groups they stay together; where it does not, nothing else is lost."""
+    suite = """
+        import pytest
+        from tests.plugin.breakage import note
+
+        @pytest.mark.parametrize("number", range(6))
+        @pytest.mark.parametrize("group", [
+            pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("shop", "cart")
+        ])
+        def test_it(group, number, worker_id, request):
+            note(f"{group} {worker_id} {request.node.nodeid}")
+    """
+    run = run_inner(suite, "-n2", "--dist", "loadgroup", plugins=XDIST)
+    assert run.counts == {"passed": 12}, run.output
+    ran = [line.split(maxsplit=2) for line in run.log("test_it.txt")]
+    assert len(ran) == 12
+    if all(nodeid.endswith(f"@{group}") for group, _, nodeid in ran):
+        assert len({(group, worker) for group, worker, _ in ran}) == 2
+
+
 def test_what_cannot_travel_is_left_behind(run_inner: RunInner) -> None:
     """An exception that holds a lock and a driver fails on one worker and is cured on another."""
     suite = """
@@ -149,6 +216,53 @@ def test_attempts_are_counted_over_all_workers_however_these_were_asked_for(
     assert run.counts == {"passed": 3, "unrecovered": 1}, run.output
     first, second = run.log("test_it.txt")
     assert first != second
+
+
+def test_what_recoveries_may_take_is_counted_over_all_workers(run_inner: RunInner) -> None:
+    """What one worker has spent is not there for another."""
+    conftest = """
+        import time
+        from pytest_resilience import ErrorType, ProgressiveRecoveryLevel, RecoveryStrategy
+
+        class Slow(RecoveryStrategy):
+            def __init__(self):
+                super().__init__("slow", ProgressiveRecoveryLevel.BASIC, [ErrorType.BROWSER])
+
+            def _execute_impl(self, error_info):
+                time.sleep(1.2)
+                return True
+
+        def pytest_resilience_strategies():
+            return [Slow()]
+    """
+    suite = """
+        import time
+        from pathlib import Path
+        import pytest
+        from tests.plugin.breakage import lose_browser, note
+
+        @pytest.mark.resilience(strategies=["slow"])
+        def test_spends(worker_id):
+            Path("first").write_text(worker_id)
+            if note("ran") == 1:
+                lose_browser()
+            Path("spent").touch()
+
+        @pytest.mark.resilience(strategies=["slow"])
+        def test_comes_too_late(worker_id):
+            end = time.monotonic() + 60
+            while not Path("spent").exists() and time.monotonic() < end:
+                time.sleep(0.02)
+            assert Path("first").read_text() != worker_id
+            lose_browser()
+    """
+    files = {"conftest.py": conftest, "test_it.py": suite}
+    run = run_inner(files, "-n2", "--resilience-budget=1", plugins=XDIST)
+    assert run.counts == {"recovered": 1, "unrecovered": 1}, run.output
+    assert run.verdicts["test_spends"] == "recovered"
+    (late,) = run.attempts("test_comes_too_late")
+    assert late["outcome"] == "failed"
+    assert run.log("test_it.txt") == ["ran", "ran"]
 
 
 @pytest.mark.parametrize("options", [("-n0",), ()], ids=["no-workers", "none-asked-for"])
