@@ -14,15 +14,13 @@ import pytest
 from pytest_resilience.browser.fault_triggers import CommandTrigger, Strike
 from pytest_resilience.core.injection_plan import Injection
 from pytest_resilience.core.injection_points import Point
-from pytest_resilience.plugin import observe
+from pytest_resilience.plugin.attributes import INJECTED, NOT_INJECTED
 from pytest_resilience.plugin.injection_round import Hit, Round
 from pytest_resilience.plugin.injection_strike import Strikes
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession
 
-#: Attribute of a teardown report: what was not injected though it was planned, and why.
-NOT_INJECTED = "resilience_not_injected"
 _QUIT = "quit"
 
 
@@ -102,7 +100,7 @@ class InjectionRun:
         if current is not None and current.item is item:
             told, missed = current.told, current.not_told
             if told:
-                setattr(report, observe.INJECTED, told)
+                setattr(report, INJECTED, told)
                 if report.failed:
                     report.sections.append(("Injected on purpose", told))
             if report.when == "teardown":

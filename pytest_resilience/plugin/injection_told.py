@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_resilience.core.injection_plan import Injection
-from pytest_resilience.plugin.injection_run import NOT_INJECTED
-from pytest_resilience.plugin.observe import INJECTED
+from pytest_resilience.plugin.attributes import INJECTED, NOT_INJECTED
+
+if TYPE_CHECKING:
+    from pytest_resilience.core.injection_plan import Injection
 
 TOLD = "resilience-injection-told"
 _ATTEMPTS_SHOWN = 100

@@ -24,6 +24,7 @@ from pytest_resilience.core.failures import ErrorType, ExceptionFact, Failure
 from pytest_resilience.core.rule import Rule
 from pytest_resilience.engine import Incident, RecoveryEngine
 from pytest_resilience.plugin import observe, travel
+from pytest_resilience.plugin.attributes import INJECTED
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.journeys import Journeys
 from pytest_resilience.plugin.records import Records
@@ -176,7 +177,7 @@ class Losses:
         if index in self._journeys.foreign:
             return None
         if self._surroundings.fresh is None:
-            self._fail(report, incident)
+            self._fail(report, incident, heard)
         else:
             self._send_on(index, report, incident, heard)
         return True
@@ -214,6 +215,8 @@ class Losses:
         if self._surroundings.fresh is not None and incident.strategy is not None:
             attempt.strategy, attempt.level = incident.strategy.name, int(incident.strategy.level)
         setattr(report, observe.ATTEMPT, attempt.to_dict())
+        if incident.report.injected:
+            setattr(report, INJECTED, incident.report.injected)
         return incident
 
     def _hopeless(self, index: int, heard: Heard) -> str:
@@ -238,8 +241,10 @@ class Losses:
         report.outcome, report.when, report.rerun = "rerun", "call", len(heard.attempts)
         self._journeys.leaves(index, report)
 
-    def _fail(self, report: Any, incident: Incident) -> None:
+    def _fail(self, report: Any, incident: Incident, heard: Heard) -> None:
         """Publish the failure, and let xdist publish the teardown that others wait for."""
+        if heard.attempts:
+            report.rerun = len(heard.attempts)
         report.longrepr = f"{report.longrepr}\n{incident.decision.reason}"
         failure = copy.copy(report)
         failure.when = "call"
@@ -290,7 +295,7 @@ class _Surroundings:
 def _become_teardown(report: Any) -> None:
     report.when, report.outcome, report.longrepr = "teardown", "passed", None
     report.start, report.duration = report.stop, 0.0
-    for name in (observe.ATTEMPT, "rerun"):
+    for name in (observe.ATTEMPT, INJECTED, "rerun"):
         if hasattr(report, name):
             delattr(report, name)
 

@@ -93,9 +93,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--resilience-resume needs --resilience")
     if settings.inject_failure or settings.inject_rate:
         from pytest_resilience.plugin import injection
-        from pytest_resilience.plugin.injection_told import register_told
 
         injection.check(settings)
+    if settings.inject_failure or settings.inject_rate or _distributes(config):
+        # The markers of tests are known to the workers of xdist alone.
+        from pytest_resilience.plugin.injection_told import register_told
+
         register_told(config.pluginmanager)
     if settings.enabled and not any(config.getoption(name, False) for name in _NO_TESTS_RUN):
         from pytest_resilience.plugin.composition import switch_on
@@ -122,6 +125,12 @@ def _asks(item: pytest.Item) -> bool:
         return True
     # Keywords, which are quick to look at, hold the ids of parameters, too.
     return "inject_failure" in item.keywords and bool(item.get_closest_marker("inject_failure"))
+
+
+def _distributes(config: pytest.Config) -> bool:
+    """Return whether workers of xdist run the tests, and this process is none."""
+    # In a worker the option says that it does not distribute any further.
+    return str(config.getoption("dist", "no")) != "no"
 
 
 def _settings(config: pytest.Config) -> Settings:

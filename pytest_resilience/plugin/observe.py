@@ -20,6 +20,7 @@ from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.core.failures import ExceptionFact, Verdict
 from pytest_resilience.core.ports import EventSink
 from pytest_resilience.engine import Incident
+from pytest_resilience.plugin.attributes import INJECTED
 
 #: Attribute of a report that carries the `Attempt` of a failed or superseded attempt.
 ATTEMPT = "resilience"
@@ -28,8 +29,6 @@ RECOVERED = "resilience_recovered"
 #: Attribute of the call report of an item that failed because one of its subtests did.
 PART_FAILED = "resilience_part_failed"
 
-#: Attribute of the reports of an attempt into which something was injected: what.
-INJECTED = "resilience_injected"
 #: Attribute of the reports of an item that never ran because a circuit stayed open.
 BLOCKED = "resilience_blocked"
 

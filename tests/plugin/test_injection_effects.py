@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import SuiteRun
 from tests.plugin.conftest import RunInner, reports
 
+XDIST = ("xdist.plugin",)
 SUITE = {
     "conftest.py": """
         def pytest_resilience_faults(config):
@@ -115,6 +116,45 @@ def test_every_report_of_the_attempt_says_so(without: SuiteRun) -> None:
     assert '<property name="injected" value="crash:moderate@call"' in junit
     assert "Injected on purpose" in without.output
     assert "1 x not injected: crash:severe@call: the attempt used no browser" in without.output
+
+
+def told_at_the_end(run: SuiteRun) -> set[str]:
+    """Return the lines of the terminal that count what was injected."""
+    return set(re.findall(r"^\d+ x (?!FAILED).+$", run.output, re.M))
+
+
+def test_what_workers_inject_is_told_at_the_end(run_inner: RunInner, without: SuiteRun) -> None:
+    """Also where markers alone ask for it, which the process that tells has never seen."""
+    run = run_inner(SUITE, "-n", "2", resilience=False, plugins=XDIST)
+    assert "2 x internal_error:moderate@call" not in told_at_the_end(run)
+    assert "1 x internal_error:moderate@call" in told_at_the_end(run), run.output
+    assert told_at_the_end(run) == told_at_the_end(without)
+
+
+def test_what_ended_a_worker_is_told_at_the_end(run_inner: RunInner) -> None:
+    """By what it wrote down before it struck; its tests go on elsewhere, or are lost."""
+    suite = """
+        import pytest
+
+        @pytest.mark.inject_failure("worker_crash", "severe", times=2)
+        def test_recovered(): pass
+
+        @pytest.mark.no_resilience
+        @pytest.mark.inject_failure("worker_crash", "moderate")
+        def test_lost(): pass
+    """
+    run = run_inner(suite, "-n", "1", plugins=XDIST)
+    assert run.verdicts == {"test_recovered": "recovered", "test_lost": "unrecovered"}, run.output
+    assert told_at_the_end(run) == {
+        "2 x worker_crash:severe@call",
+        "1 x worker_crash:moderate@call",
+    }, run.output
+
+
+def test_workers_that_inject_nothing_are_not_told_of(run_inner: RunInner) -> None:
+    run = run_inner("def test_a(): pass", "-n", "1", resilience=False, plugins=XDIST)
+    assert run.status == 0, run.output
+    assert "injected" not in run.output
 
 
 def test_what_was_broken_is_mended_before_the_next_test(without: SuiteRun) -> None:
