@@ -289,16 +289,17 @@ class Circuits:
 
     def _record(self, breaker: CircuitBreaker, pending: _Pending, *, recovered: bool) -> None:
         report = pending.incident.report
+        repeated = self._last_type.get(breaker) == report.error_type.label
         weight = weigh(
             report.error_type,
             report.error_severity,
             recovered=recovered,
             half_open=breaker.get_state() is CircuitState.HALF_OPEN,
             broken=pending.broken,
-            repeated=self._last_type.get(breaker) == report.error_type.label,
+            repeated=repeated,
         )
         if report.injected and weight.outcome is Outcome.FAILURE:
-            weight = _weight_injected(report, breaker, weight)
+            weight = _weight_injected(report, breaker, weight, repeated=repeated)
         if report.error_type.infrastructure:
             self._last_type[breaker] = report.error_type.label
         if weight.outcome is Outcome.FAILURE:
@@ -353,13 +354,15 @@ class Circuits:
         )
 
 
-def _weight_injected(report: ErrorReport, breaker: CircuitBreaker, weight: Weight) -> Weight:
+def _weight_injected(
+    report: ErrorReport, breaker: CircuitBreaker, weight: Weight, *, repeated: bool
+) -> Weight:
     """Return how an injected failure counts, that would count as `weight` if it were a true one."""
     from pytest_resilience.core.injection_gate import records
     from pytest_resilience.core.injection_plan import Injection
 
     told = [
-        records(i.type, i.intensity, circuit_state=breaker.get_state())
+        records(i.type, i.intensity, circuit_state=breaker.get_state(), repeated=repeated)
         for i in map(Injection.parse, report.injected.split(", "))
     ]
     if any(counts for counts, _reason in told):

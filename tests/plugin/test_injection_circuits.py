@@ -22,23 +22,30 @@ def breaker(state: CircuitState) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("injected", "state", "outcome"),
+    ("injected", "state", "repeated", "outcome"),
     [
-        pytest.param("hang:mild@call", CircuitState.CLOSED, Outcome.IGNORED, id="mild"),
-        pytest.param("hang:moderate@before:3", CircuitState.CLOSED, Outcome.IGNORED, id="moderate"),
-        pytest.param("hang:severe@call", CircuitState.CLOSED, Outcome.FAILURE, id="severe"),
-        pytest.param("crash:mild@call", CircuitState.CLOSED, Outcome.FAILURE, id="crash"),
-        pytest.param("hang:mild@call", CircuitState.HALF_OPEN, Outcome.FAILURE, id="half-open"),
+        pytest.param("hang:mild@call", CircuitState.CLOSED, False, Outcome.IGNORED, id="mild"),
         pytest.param(
-            "hang:mild@call, crash:mild@setup", CircuitState.CLOSED, Outcome.FAILURE, id="several"
+            "hang:moderate@before:3", CircuitState.CLOSED, False, Outcome.IGNORED, id="moderate"
+        ),
+        pytest.param("hang:severe@call", CircuitState.CLOSED, False, Outcome.FAILURE, id="severe"),
+        pytest.param("crash:mild@call", CircuitState.CLOSED, False, Outcome.FAILURE, id="crash"),
+        pytest.param("hang:mild@call", CircuitState.CLOSED, True, Outcome.FAILURE, id="repeated"),
+        pytest.param(
+            "hang:mild@call", CircuitState.HALF_OPEN, False, Outcome.FAILURE, id="half-open"
+        ),
+        pytest.param(
+            "hang:mild@call, crash:mild@setup",
+            *(CircuitState.CLOSED, False, Outcome.FAILURE),
+            id="several",
         ),
     ],
 )
 def test_an_injected_failure_counts_if_it_is_one_of_those_that_do(
-    injected: str, state: CircuitState, outcome: Outcome
+    injected: str, state: CircuitState, repeated: bool, outcome: Outcome
 ) -> None:
     report: Any = SimpleNamespace(injected=injected)
-    weight = _weight_injected(report, breaker(state), FAILURE)
+    weight = _weight_injected(report, breaker(state), FAILURE, repeated=repeated)
     assert weight.outcome is outcome
     assert weight == FAILURE or weight.reason.startswith("injected: ")
 
