@@ -43,6 +43,11 @@ _TRY_S = 1.0
 #: difference how it happens to fall between tries whose pauses double.
 _ROUGHLY = tuple(2 ** (step / 8 - 7 / 16) for step in range(8))
 
+#: Runs into which failures were injected: how long what that opens stays open teaches nothing.
+_BROKEN_ON_PURPOSE = (
+    "SELECT DISTINCT sid FROM injections WHERE json_extract_string(data, '$.struck') = 'true'"
+)
+
 CHANGE, KEEP = "change", "keep"
 
 
@@ -121,12 +126,14 @@ def tune(
     with History(path, now_us=now_us).reading() as connection:
         rows = transitions(connection, since_us)
         found = outages(rows, ends_of_sessions(connection))
+        broken = {sid for (sid,) in connection.execute(_BROKEN_ON_PURPOSE).fetchall()}
         workers = workers_of_sessions(connection, since_us)
         rows_of_failures = incidents_since(
             connection, since_us, found, workers, current.half_open_after
         )
     try_s = _try_s(found)
-    pause = propose_pause(found, workers, current, try_s)
+    real = [outage for outage in found if outage.sid not in broken]
+    pause = propose_pause(real, workers, current, try_s)
     then = CircuitSettings(current.threshold, pause.proposed, current.recovery_timeout)
     return [propose_threshold(rows_of_failures, then, try_s), pause]
 

@@ -316,8 +316,19 @@ class TestHistory:
         evidence = self.told(history, filled, *[run] * 4)["circuit_threshold"].evidence
         assert 20 <= evidence["longest"] <= 36
 
-    def test_outages_are_played_again(self, history: History, filled: Fill) -> None:
+    @pytest.mark.parametrize(
+        ("struck", "outages"),
+        [
+            pytest.param(None, 12, id="real"),
+            pytest.param(False, 12, id="nothing-could-be-injected"),
+            pytest.param(True, 9, id="of-one-run-on-purpose"),
+        ],
+    )
+    def test_outages_are_played_again(
+        self, history: History, filled: Fill, struck: bool | None, outages: int
+    ) -> None:
         """They end within 8 s, between tries; asking after 16 s makes all wait."""
+        injected: Event = ("injection", {"nodeid": "t0", "struck": struck})
         run = [
             *attempts("." * 3),
             *(
@@ -329,10 +340,11 @@ class TestHistory:
                 )
             ),
         ]  # fmt: skip
-        found = self.told(history, filled, *[run] * 4, half_open_after=16.0)
+        runs = [[*run, injected] if struck is not None else run, *[run] * 3]
+        found = self.told(history, filled, *runs, half_open_after=16.0)
         proposal = found["circuit_half_open_after"]
         assert (proposal.state, proposal.proposed) == ("change", 8)
-        assert proposal.evidence["outages"] == 12
+        assert proposal.evidence["outages"] == outages
 
     def test_only_the_days_asked_for_are_looked_at(self, history: History, filled: Fill) -> None:
         runs = [attempts("i." * 10) for _ in range(4)]
