@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from pytest_resilience.cli.output import (
 )
 from pytest_resilience.core.injection import Fault
 from pytest_resilience.core.injection_plan import Injection
-from pytest_resilience.exceptions import ConfigurationError, ReportError
+from pytest_resilience.exceptions import ConfigurationError, ReportError, StoreError
 from pytest_resilience.report.certificate import (
     BROKEN,
     LOST,
@@ -45,6 +45,7 @@ from pytest_resilience.report.certificate import (
 _STYLES = {OK: "green", LOST: "bold red", BROKEN: "bold red"}
 #: Exit statuses of pytest with which a run has brought results.
 _RAN = (0, 1)
+_STRUCK = "SELECT data FROM injections WHERE sid = ?"
 _DISTRIBUTING = ("-n", "--numprocesses", "--dist", "--tx")
 
 
@@ -110,6 +111,7 @@ class Runs:
         self._folder = folder
         self._arguments = arguments
         self._limit_s = limit_s
+        self._history = folder / "history.duckdb"
 
     def run(self, name: str, options: Sequence[str]) -> dict[str, Any] | str:
         """Return the JSON summary of a run, or why there is none."""
@@ -119,7 +121,7 @@ class Runs:
         command = [
             *(sys.executable, "-m", "pytest", *_plugin(), *self._arguments),
             *("--resilience", f"--resilience-json={summary}", "--inject-rate=0"),
-            f"--resilience-db={self._folder / 'history.duckdb'}",
+            f"--resilience-db={self._history}",
             f"--resilience-report={self._folder / name}.html",
             *options,
         ]
@@ -143,6 +145,18 @@ class Runs:
         except (OSError, ValueError):
             return f"pytest ended with exit status {status}{_said(log)}"
         return found if status in _RAN else f"pytest ended with exit status {status}{_said(log)}"
+
+    def platforms(self, summary: Mapping[str, Any]) -> dict[str, str]:
+        """Return, by node id, on which platform the tests of a run were struck."""
+        from pytest_resilience.store.history import History
+
+        try:
+            rows = History(self._history).read(_STRUCK, [summary["session"]["session_id"]])
+        except StoreError:
+            # What is expected anywhere is expected there.
+            return {}
+        told = [json.loads(row["data"]) for row in rows]
+        return {data["nodeid"]: data["platform"] for data in told if data["struck"]}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -185,7 +199,7 @@ def _row(runs: Runs, spec: str, fault: Fault, counted: Sequence[str]) -> Row:
     summary = runs.run(name, (f"--inject-failure={spec}",))
     if isinstance(summary, str):
         return empty_row(fault, summary)
-    return row_of(fault, summary, counted)
+    return row_of(fault, summary, counted, runs.platforms(summary))
 
 
 def _write(certificate: Certificate, html_file: str | None, json_file: str | None) -> None:

@@ -25,7 +25,7 @@ from pytest_resilience.core.injection_points import Point, nearest
 from pytest_resilience.exceptions import ConfigurationError
 from pytest_resilience.plugin.injection_fixtures import FixturePoints
 from pytest_resilience.plugin.injection_markers import injections
-from pytest_resilience.plugin.injection_round import Hit, browser_of
+from pytest_resilience.plugin.injection_round import Hit, browser_of, platform_of
 from pytest_resilience.plugin.injection_run import InjectionRun
 from pytest_resilience.plugin.injection_strike import OwnFault, Parts, Strikes
 from pytest_resilience.plugin.injection_told import PlanShown, register_told
@@ -149,6 +149,7 @@ class ItemInjector(BrowserFailureInjector):
             reason=injected.reason,
             fault=injected.fault,
             browser=browser_of(session),
+            platform=platform_of(session),
             applied=injected.applied,
         )
         self._run.add(hit, self.undo)

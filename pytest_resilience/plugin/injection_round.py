@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_resilience.core.injection import Platform
 from pytest_resilience.core.injection_plan import Injection
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Hit:
         reason: Why it did not, "" if it did.
         fault: Name of the fault, "" if it is not known.
         browser: Browser of the session that was struck, "" if none was.
+        platform: Where that runs.
         applied: What is in force, None if nothing is that could be undone.
         at_us: Microseconds since the epoch, UTC.
         recorded: Whether it is told already.
@@ -41,6 +43,7 @@ class Hit:
     reason: str = ""
     fault: str = ""
     browser: str = ""
+    platform: Platform = Platform.NO_BROWSER
     applied: Applied | None = None
     at_us: int = 0
     recorded: bool = False
@@ -119,6 +122,7 @@ class Round:
             "struck": hit.struck,
             "reason": hit.reason,
             "browser": hit.browser,
+            "platform": hit.platform.label,
             "evidence": proof,
             "seed": seed,
             "worker": worker,
@@ -129,3 +133,10 @@ class Round:
 def browser_of(session: DriverSession | None) -> str:
     """Return the browser of `session`, "" without one."""
     return session.browser if session is not None else ""
+
+
+def platform_of(session: DriverSession | None) -> Platform:
+    """Return where `session` runs."""
+    if session is None:
+        return Platform.NO_BROWSER
+    return Platform.of(session.browser, remote=session.remote)

@@ -22,7 +22,7 @@ from pytest_resilience.core.injection import FailureType, Fault, Intensity, Need
 from pytest_resilience.core.injection_gate import allowed
 from pytest_resilience.core.injection_plan import Injection
 from pytest_resilience.exceptions import ConfigurationError
-from pytest_resilience.plugin.injection_round import Hit, Round, browser_of
+from pytest_resilience.plugin.injection_round import Hit, Round, browser_of, platform_of
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
@@ -95,7 +95,12 @@ class Strikes:
             Exception: That is the failure.
         """
         __tracebackhide__ = True
-        hit = Hit(injection, browser=browser_of(session), at_us=time.time_ns() // 1_000)
+        hit = Hit(
+            injection,
+            browser=browser_of(session),
+            platform=platform_of(session),
+            at_us=time.time_ns() // 1_000,
+        )
         current.hits.append(hit)
         try:
             hit.reason = self.refusal(injection, session)
@@ -200,13 +205,6 @@ class Observer:
         if self.armed and kind != events.INJECTION:
             self.armed = False
             raise InjectedError("raise_in_observer: raised on purpose by pytest-resilience")
-
-
-def platform_of(session: DriverSession | None) -> Platform:
-    """Return where `session` runs."""
-    if session is None:
-        return Platform.NO_BROWSER
-    return Platform.of(session.browser, remote=session.remote)
 
 
 def _values(item: Any) -> Generator[object, None, None]:

@@ -10,9 +10,17 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from pytest_resilience.core.injection import CATALOGUE, FailureType, Fault, Intensity, Need
+from pytest_resilience.core.injection import (
+    CATALOGUE,
+    FailureType,
+    Fault,
+    Intensity,
+    Need,
+    Platform,
+)
 from pytest_resilience.report.files import write_whole
 from pytest_resilience.report.templating import environment
 from pytest_resilience.report.text import clean, seconds
@@ -44,13 +52,16 @@ class Row:
     """What became of the tests under one fault.
 
     Attributes:
-        expected: What the catalogue expects: survived, recovered or lost.
+        expected: What the catalogue expects where tests were struck: survived, recovered or
+            lost; several are separated by ", ".
         struck: Tests that were struck.
         survived: Struck tests that passed all the same, on the attempt that was struck.
         recovered: Struck tests that passed on a later attempt.
         recovery_s: Mean seconds that a recovered test took longer: recoveries, and attempts
             that had to be repeated.
         lost: Struck tests that did not pass.
+        should_fail: Struck tests that should not pass, where they were struck.
+        rightly: Those of them that were lost.
         tests: Node ids of those that were lost.
         reason: Why there is no result, "" if there is one.
     """
@@ -63,6 +74,8 @@ class Row:
     recovered: int = 0
     recovery_s: float = 0.0
     lost: int = 0
+    should_fail: int = 0
+    rightly: int = 0
     tests: list[str] = field(default_factory=list)
     reason: str = ""
 
@@ -75,7 +88,7 @@ class Row:
             return UNTOUCHED
         if not self.lost:
             return OK
-        return RIGHTLY if self.expected == "lost" else LOST
+        return RIGHTLY if self.lost == self.rightly else LOST
 
 
 @dataclass(slots=True)
@@ -100,11 +113,12 @@ class Certificate:
     @property
     def score(self) -> float | None:
         """Percent of the struck tests that were not lost, where they should not be."""
-        counted = [row for row in self.rows if row.expected != "lost" and not row.reason]
-        struck = sum(row.struck for row in counted)
+        counted = [row for row in self.rows if not row.reason]
+        struck = sum(row.struck - row.should_fail for row in counted)
         if not struck:
             return None
-        return round(100 * (1 - sum(row.lost for row in counted) / struck), 1)
+        lost = sum(row.lost - row.rightly for row in counted)
+        return round(100 * (1 - lost / struck), 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -150,17 +164,31 @@ def healthy(baseline: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     return passing, others
 
 
-def row_of(fault: Fault, summary: Mapping[str, Any], counted: Iterable[str]) -> Row:
-    """Return what became of the tests `counted` under `fault`, by the JSON summary of its run."""
+def row_of(
+    fault: Fault,
+    summary: Mapping[str, Any],
+    counted: Iterable[str],
+    platforms: Mapping[str, str] = MappingProxyType({}),
+) -> Row:
+    """Return what became of the tests `counted` under `fault`, by the JSON summary of its run.
+
+    Args:
+        platforms: By node id, where tests were struck: labels of `Platform`. What stands for the
+            same type and intensity there may be another fault, of which another end is expected.
+    """
     row = empty_row(fault)
-    known, spent = frozenset(counted), 0.0
+    known, spent, expected = frozenset(counted), 0.0, set()
     for test in summary.get("tests", ()):
         attempts: Sequence[Mapping[str, Any]] = test["attempts"]
         if test["nodeid"] not in known or not any(a.get("injected") for a in attempts):
             continue
+        outcome = _outcome_on(platforms.get(test["nodeid"], ""), fault)
+        expected.add(outcome)
         row.struck += 1
+        row.should_fail += outcome == "lost"
         if test["verdict"] in _LOST:
             row.lost += 1
+            row.rightly += outcome == "lost"
             row.tests.append(test["nodeid"])
         elif test["verdict"] == "recovered":
             row.recovered += 1
@@ -169,7 +197,17 @@ def row_of(fault: Fault, summary: Mapping[str, Any], counted: Iterable[str]) -> 
         else:
             row.survived += 1
     row.recovery_s = round(spent / row.recovered, 3) if row.recovered else 0.0
+    row.expected = ", ".join(sorted(expected)) or row.expected
     return row
+
+
+def _outcome_on(label: str, fault: Fault) -> str:
+    """Return what is expected where what stands for `fault` strikes."""
+    for other in CATALOGUE:
+        alike = (other.type, other.intensity) == (fault.type, fault.intensity)
+        if alike and any(p.label == label for p in Platform if p in other.platforms):
+            return other.outcome
+    return fault.outcome
 
 
 def empty_row(fault: Fault, reason: str = "") -> Row:

@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.acceptance import lab
 from tests.acceptance.inner import processes_of
 from tests.ports import free_port
 
@@ -140,10 +141,10 @@ class Grid:
     def _offer(self, sessions: int, mark: str = "") -> tuple[str, ...]:
         """Return the options of something that runs up to so many Chromiums.
 
-        It also says that it has Firefox, which nobody asks for: a grid where only that is free
-        has no Chromium to offer.
+        It also has Firefox, which few ask for: a grid where only that is free has no Chromium to
+        offer.
         """
-        driver = shutil.which("chromedriver")
+        drivers = {"chrome": shutil.which("chromedriver"), "firefox": lab.geckodriver()}
         kinds = [
             _KIND.format(
                 name=name,
@@ -151,7 +152,7 @@ class Grid:
                 driver=driver,
                 mark=f', "node:id": "{mark}"' if mark else "",
             )
-            for name in ("chrome", "firefox")
+            for name, driver in drivers.items()
         ]
         configuration = self._folder / f"offer-{sessions}{mark}.toml"
         configuration.write_text("".join(kinds), "utf-8")

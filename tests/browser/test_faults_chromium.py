@@ -18,7 +18,9 @@ from pytest_resilience.browser import processes
 from pytest_resilience.browser.fault_devtools import Pages
 from pytest_resilience.browser.faults import Applied, FaultError
 from pytest_resilience.core.evidence import ALIVE, LIFELESS, STOPPED
+from pytest_resilience.core.injection import Platform
 from tests.browser.playground import START_DRAWING, Playground, playground, start_chromium
+from tests.browser.proofs import proves, proves_each
 
 pytestmark = pytest.mark.browser
 
@@ -32,11 +34,19 @@ def shared() -> Iterator[Playground]:
 
 
 @pytest.fixture
-def ground(shared: Playground) -> Iterator[Playground]:
+def ground(shared: Playground, request: pytest.FixtureRequest) -> Iterator[Playground]:
     """A browser at the home page; whatever a test leaves in force is undone."""
     shared.prepare()
     yield shared
-    shared.kit.undo_all()
+    shared.leave(request.node)
+
+
+#: What a test sees of what was killed. Connections of a driver may end a moment after it.
+_SEEN: dict[str, tuple[type[Exception], str]] = {
+    "kill_browser": (InvalidSessionIdException, "closed the connection"),
+    "kill_driver": (urllib3.exceptions.HTTPError, "refused|reset|aborted"),
+    "terminate_driver": (urllib3.exceptions.HTTPError, "refused|reset|aborted"),
+}
 
 
 def states(applied: Applied) -> set[str]:
@@ -46,6 +56,7 @@ def states(applied: Applied) -> set[str]:
 class TestNetwork:
     """What happens between the page and the application."""
 
+    @proves(Platform.CHROMIUM, "slow_network")
     def test_a_slow_network_delays_every_answer_until_it_is_undone(
         self, ground: Playground, eventually: Eventually
     ) -> None:
@@ -58,6 +69,7 @@ class TestNetwork:
         assert evidence["fastest_s"] > 0.4
         assert min(ground.fetch_s() for _ in range(5)) < slow
 
+    @proves(Platform.CHROMIUM, "go_offline")
     def test_offline_neither_scripts_nor_documents_get_anything_in_any_tab(
         self, ground: Playground
     ) -> None:
@@ -74,12 +86,14 @@ class TestNetwork:
         ground.driver.switch_to.window(home)
         assert ground.fetch()[0] == 200
 
+    @proves(Platform.CHROMIUM, "answer_503_once")
     def test_one_request_of_a_script_is_answered_with_503(self, ground: Playground) -> None:
         applied = ground.apply("answer_503_once")
         assert [ground.fetch()[0] for _ in range(3)] == [503, 200, 200]
         evidence = applied.evidence()
         assert (evidence["requests"], evidence["urls"]) == (1, [f"{ground.url}/api"])
 
+    @proves(Platform.CHROMIUM, "answer_500")
     def test_every_request_of_a_script_is_answered_with_500_and_documents_are_not(
         self, ground: Playground
     ) -> None:
@@ -99,6 +113,7 @@ class TestNetwork:
         script = "const [url, done] = arguments; fetch(url).then(a => done(a.status), done)"
         assert ground.driver.execute_async_script(script, elsewhere) == 500
 
+    @proves(Platform.CHROMIUM, "reset_requests")
     def test_every_request_is_reset(self, ground: Playground) -> None:
         applied = ground.apply("reset_requests")
         assert ground.fetch()[0] == 0
@@ -108,6 +123,7 @@ class TestNetwork:
         ground.driver.get(ground.url)
         assert ground.fetch()[0] == 200
 
+    @proves(Platform.CHROMIUM, "stall_page_load")
     def test_a_held_page_does_not_load_and_does_when_it_is_undone(
         self, ground: Playground, eventually: Eventually
     ) -> None:
@@ -144,6 +160,7 @@ class TestNetwork:
 class TestPage:
     """What a page has to run with, and what ends it."""
 
+    @proves(Platform.CHROMIUM, "throttle_cpu")
     def test_a_throttled_page_computes_slower_until_it_is_undone(self, ground: Playground) -> None:
         applied = ground.apply("throttle_cpu")
         assert applied.evidence()["slowdown"] > 1.5
@@ -155,6 +172,7 @@ class TestPage:
         applied.undo()
         assert min(ground.driver.execute_script(busy) for _ in range(3)) < throttled
 
+    @proves(Platform.CHROMIUM, "fill_heap")
     def test_a_ballast_is_really_taken_from_the_machine_and_stays_on_the_next_page(
         self, ground: Playground
     ) -> None:
@@ -169,6 +187,7 @@ class TestPage:
         ground.driver.get(ground.url)
         assert ground.driver.execute_script(held) == 0
 
+    @proves(Platform.CHROMIUM, "stall_script")
     def test_a_script_that_computes_without_end_is_ended(self, ground: Playground) -> None:
         applied = ground.apply("stall_script")
         probe = {"script": "return 1", "args": []}
@@ -178,7 +197,7 @@ class TestPage:
         applied.undo()
         assert ground.driver.title == "Shop"
 
-    @pytest.mark.parametrize("name", ["crash_tab", "kill_renderer", "limit_memory"])
+    @proves_each(Platform.CHROMIUM, "crash_tab", "kill_renderer", "limit_memory")
     def test_a_tab_dies_and_another_one_can_be_had(self, ground: Playground, name: str) -> None:
         applied = ground.apply(name)
         with pytest.raises(WebDriverException, match="tab crashed"):
@@ -203,6 +222,7 @@ class TestPage:
 class TestGraphics:
     """Contexts, and the process behind them."""
 
+    @proves(Platform.CHROMIUM, "lose_webgl_context")
     def test_a_context_is_lost_and_restored(
         self, ground: Playground, eventually: Eventually
     ) -> None:
@@ -220,6 +240,7 @@ class TestGraphics:
             ground.apply("lose_webgl_context")
         assert ground.kit.applied == ()
 
+    @proves(Platform.CHROMIUM, "crash_gpu_process")
     def test_the_graphics_process_crashes_and_is_replaced(self, ground: Playground) -> None:
         assert ground.driver.execute_script(START_DRAWING)
         evidence = ground.apply("crash_gpu_process").evidence()
@@ -230,6 +251,7 @@ class TestGraphics:
         assert victim not in evidence["replaced_by"]
         assert ground.driver.execute_script("return lost") >= 1
 
+    @proves(Platform.CHROMIUM, "relaunch_without_gpu")
     def test_a_browser_without_graphics_is_replaced_by_one_with(self, ground: Playground) -> None:
         draws = "return !!document.createElement('canvas').getContext('webgl')"
         assert ground.driver.execute_script(draws)
@@ -248,6 +270,7 @@ class TestGraphics:
 class TestConnection:
     """The way from selenium to the driver."""
 
+    @proves(Platform.CHROMIUM, "cut_driver_connection")
     def test_a_cut_connection_refuses_commands_until_it_is_mended(self, ground: Playground) -> None:
         applied = ground.apply("cut_driver_connection")
         with pytest.raises(urllib3.exceptions.NewConnectionError, match="Connection refused"):
@@ -266,6 +289,7 @@ class TestConnection:
             ground.driver.execute_async_script("setTimeout(arguments[0], 4000)")
         thread.join()
 
+    @proves(Platform.CHROMIUM, "delay_commands")
     def test_every_answer_is_late_until_it_is_undone(self, ground: Playground) -> None:
         def title_s() -> float:
             begun = time.monotonic()
@@ -300,7 +324,7 @@ class TestConnection:
 class TestProcesses:
     """Signals."""
 
-    @pytest.mark.parametrize("name", ["freeze_browser", "freeze_driver"])
+    @proves_each(Platform.CHROMIUM, "freeze_browser", "freeze_driver")
     def test_what_is_stopped_goes_on_when_it_is_undone(self, ground: Playground, name: str) -> None:
         applied = ground.apply(name)
         assert states(applied) == {STOPPED}
@@ -311,7 +335,7 @@ class TestProcesses:
         assert states(applied) == {ALIVE}
         assert ground.driver.title == "Shop"
 
-    @pytest.mark.parametrize("name", ["pause_renderer", "pause_driver"])
+    @proves_each(Platform.CHROMIUM, "pause_renderer", "pause_driver")
     def test_what_is_paused_goes_on_by_itself(
         self, ground: Playground, name: str, eventually: Eventually
     ) -> None:
@@ -328,19 +352,9 @@ class TestProcesses:
         applied.undo()
         assert states(applied) == {ALIVE}
 
-    @pytest.mark.parametrize(
-        ("name", "error", "text"),
-        [
-            ("kill_browser", InvalidSessionIdException, "closed the connection"),
-            # Its connections may end a moment after it.
-            ("kill_driver", urllib3.exceptions.HTTPError, "refused|reset|aborted"),
-            ("terminate_driver", urllib3.exceptions.HTTPError, "refused|reset|aborted"),
-        ],
-        ids=["kill_browser", "kill_driver", "terminate_driver"],
-    )
-    def test_what_is_killed_is_gone(
-        self, ground: Playground, name: str, error: type[Exception], text: str
-    ) -> None:
+    @proves_each(Platform.CHROMIUM, "kill_browser", "kill_driver", "terminate_driver")
+    def test_what_is_killed_is_gone(self, ground: Playground, name: str) -> None:
+        error, text = _SEEN[name]
         browser = ground.session.browser_process
         assert browser is not None
         applied = ground.apply(name)

@@ -18,7 +18,9 @@ from pytest_resilience.browser import processes
 from pytest_resilience.browser.faults import FaultError, FaultKit, InjectedError
 from pytest_resilience.browser.sessions import SessionRegistry
 from pytest_resilience.core.evidence import ALIVE, LIFELESS, STOPPED
+from pytest_resilience.core.injection import Platform
 from pytest_resilience.store.history import History
+from tests.browser.proofs import proves, proves_each
 
 Eventually = Callable[..., bool]
 
@@ -101,6 +103,7 @@ def kit(tmp_path: Path) -> Iterator[FaultKit]:
 class TestWorkers:
     """What a worker does to itself."""
 
+    @proves(Platform.NO_BROWSER, "pause_worker")
     def test_a_paused_worker_is_stopped_and_goes_on(self, eventually: Eventually) -> None:
         with python(WORKER, "pause_worker", PYTEST_XDIST_WORKER="gw0") as child:
             assert line(child) == "ready"
@@ -109,13 +112,11 @@ class TestWorkers:
             assert line(child) == "True"
             assert child.wait(30) == 0
 
-    @pytest.mark.parametrize(
-        ("name", "status"), [("exit_worker", 70), ("kill_worker", -signal.SIGKILL)]
-    )
-    def test_a_worker_ends(self, name: str, status: int) -> None:
+    @proves_each(Platform.NO_BROWSER, "exit_worker", "kill_worker")
+    def test_a_worker_ends(self, name: str) -> None:
         with python(WORKER, name, PYTEST_XDIST_WORKER="gw0") as child:
             assert line(child) == "ready"
-            assert child.wait(30) == status
+            assert child.wait(30) == {"exit_worker": 70, "kill_worker": -signal.SIGKILL}[name]
 
     @pytest.mark.parametrize("name", ["exit_worker", "kill_worker"])
     def test_its_browsers_and_their_profiles_are_gone_soon_after_it(
@@ -182,6 +183,7 @@ class TestStopped:
 class TestHistory:
     """The file of the history."""
 
+    @proves(Platform.NO_BROWSER, "lock_history")
     def test_its_lock_is_held_by_another_process_until_it_is_undone(
         self, kit: FaultKit, tmp_path: Path
     ) -> None:
@@ -203,6 +205,7 @@ class TestHistory:
         with history.locked(5.0):
             pass
 
+    @proves(Platform.NO_BROWSER, "corrupt_history")
     def test_the_true_file_is_put_back(self, kit: FaultKit, tmp_path: Path) -> None:
         path = tmp_path / "history.duckdb"
         path.write_bytes(b"true")
@@ -267,6 +270,7 @@ class TestHistory:
 class TestOthers:
     """What only others can do, and what is merely raised."""
 
+    @proves(Platform.NO_BROWSER, "fail_application_database")
     def test_the_application_is_struck_by_who_knows_how_and_mended(self) -> None:
         events: list[str] = []
 
@@ -284,7 +288,7 @@ class TestOthers:
         with pytest.raises(FaultError, match="pytest_resilience_faults"):
             kit.apply("fail_application_database")
 
-    @pytest.mark.parametrize("name", ["raise_in_observer", "raise_error", "raise_in_hook"])
+    @proves_each(Platform.NO_BROWSER, "raise_in_observer", "raise_error", "raise_in_hook")
     def test_an_internal_error_is_raised_where_it_is_asked_for(
         self, kit: FaultKit, name: str
     ) -> None:

@@ -11,10 +11,13 @@ import urllib3
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException, WebDriverException
 
+from pytest_resilience.browser import processes
 from pytest_resilience.browser.faults import Applied, FaultError
 from pytest_resilience.core.evidence import ALIVE, GONE, LIFELESS, STOPPED
 from pytest_resilience.core.injection import Platform
-from tests.browser.playground import Playground, playground, start_firefox
+from tests.acceptance import lab
+from tests.browser.playground import Playground, playground
+from tests.browser.proofs import proves, proves_each
 
 pytestmark = pytest.mark.browser
 
@@ -23,20 +26,27 @@ Eventually = Callable[..., bool]
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Playground]:
-    with playground(start_firefox) as ground:
+    with playground(lab.launch_firefox) as ground:
         yield ground
 
 
 @pytest.fixture
-def ground(shared: Playground) -> Iterator[Playground]:
+def ground(shared: Playground, request: pytest.FixtureRequest) -> Iterator[Playground]:
     """A browser at the home page; whatever a test leaves in force is undone."""
     shared.prepare()
     yield shared
-    shared.kit.undo_all()
+    shared.leave(request.node)
 
 
 def states(applied: Applied) -> set[str]:
     return set(applied.evidence()["states"].values())
+
+
+def title_s(ground: Playground) -> float:
+    """Return the seconds it takes to be told the title of the page."""
+    begun = time.monotonic()
+    assert ground.driver.title == "Shop"
+    return time.monotonic() - begun
 
 
 def test_a_fox_that_speaks_no_bidi_is_not_asked_to(ground: Playground) -> None:
@@ -53,6 +63,7 @@ def test_a_fox_that_speaks_no_bidi_is_not_asked_to(ground: Playground) -> None:
 class TestNetwork:
     """What happens between the page and the application."""
 
+    @proves(Platform.FIREFOX, "go_offline")
     def test_offline_neither_scripts_nor_documents_get_anything(self, ground: Playground) -> None:
         applied = ground.apply("go_offline")
         assert ground.fetch()[0] == 0
@@ -62,11 +73,13 @@ class TestNetwork:
         ground.driver.get(ground.url)
         assert ground.fetch()[0] == 200
 
+    @proves(Platform.FIREFOX, "answer_503_once")
     def test_one_request_of_a_script_is_answered_with_503(self, ground: Playground) -> None:
         applied = ground.apply("answer_503_once")
         assert [ground.fetch()[0] for _ in range(3)] == [503, 200, 200]
         assert applied.evidence()["urls"] == [f"{ground.url}/api"]
 
+    @proves(Platform.FIREFOX, "answer_500")
     def test_every_request_of_a_script_is_answered_with_500_and_documents_are_not(
         self, ground: Playground
     ) -> None:
@@ -79,6 +92,7 @@ class TestNetwork:
         assert applied.evidence()["left"] == []
         assert ground.fetch()[0] == 200
 
+    @proves(Platform.FIREFOX, "reset_requests")
     def test_every_request_is_reset(self, ground: Playground) -> None:
         applied = ground.apply("reset_requests")
         assert ground.fetch()[0] == 0
@@ -88,6 +102,7 @@ class TestNetwork:
         ground.driver.get(ground.url)
         assert ground.fetch()[0] == 200
 
+    @proves(Platform.FIREFOX, "stall_page_load")
     def test_a_held_page_does_not_load_and_does_when_it_is_undone(
         self, ground: Playground, eventually: Eventually
     ) -> None:
@@ -107,6 +122,7 @@ class TestNetwork:
 class TestConnection:
     """The way from selenium to the driver."""
 
+    @proves(Platform.FIREFOX, "reset_one_command")
     def test_one_command_is_reset_and_a_question_is_asked_again(self, ground: Playground) -> None:
         applied = ground.apply("reset_one_command")
         with pytest.raises(urllib3.exceptions.ProtocolError, match="reset by peer"):
@@ -116,6 +132,20 @@ class TestConnection:
         applied = ground.apply("reset_one_command")
         assert ground.driver.title == "Shop"
         assert applied.evidence()["reset"] == 1
+
+    @proves(Platform.FIREFOX, "cut_driver_connection", "delay_commands")
+    def test_it_is_cut_or_late_until_that_is_undone(self, ground: Playground) -> None:
+        applied = ground.apply("cut_driver_connection")
+        with pytest.raises(urllib3.exceptions.NewConnectionError, match="Connection refused"):
+            ground.driver.get(ground.url)
+        assert applied.evidence()["refused"] >= 1
+        applied.undo()
+        applied = ground.apply("delay_commands")
+        late = title_s(ground)
+        assert late > 1.0
+        assert applied.evidence()["delayed"] == 1
+        applied.undo()
+        assert min(title_s(ground) for _ in range(3)) < late
 
     def test_a_command_under_way_is_reset(self, ground: Playground) -> None:
         thread = ground.soon("reset_one_command")
@@ -128,6 +158,7 @@ class TestConnection:
 class TestProcesses:
     """Signals."""
 
+    @proves(Platform.FIREFOX, "fill_heap")
     def test_a_ballast_is_really_taken_from_the_machine(self, ground: Playground) -> None:
         held = "return (window[Symbol.for('resilience')] || []).length"
         applied = ground.apply("fill_heap")
@@ -136,7 +167,7 @@ class TestProcesses:
         applied.undo()
         assert ground.driver.execute_script(held) == 0
 
-    @pytest.mark.parametrize("name", ["freeze_browser", "freeze_driver"])
+    @proves_each(Platform.FIREFOX, "freeze_browser", "freeze_driver")
     def test_what_is_stopped_goes_on_when_it_is_undone(self, ground: Playground, name: str) -> None:
         applied = ground.apply(name)
         assert states(applied) == {STOPPED}
@@ -144,7 +175,7 @@ class TestProcesses:
         assert states(applied) == {ALIVE}
         assert ground.driver.title == "Shop"
 
-    @pytest.mark.parametrize("name", ["pause_renderer", "pause_driver"])
+    @proves_each(Platform.FIREFOX, "pause_renderer", "pause_driver")
     def test_what_is_paused_goes_on_by_itself(
         self, ground: Playground, name: str, eventually: Eventually
     ) -> None:
@@ -155,6 +186,7 @@ class TestProcesses:
         assert time.monotonic() - begun > 1.9
         assert eventually(lambda: states(applied) <= {ALIVE, GONE})
 
+    @proves(Platform.FIREFOX, "kill_content_process")
     def test_the_browser_ends_with_its_content_processes(self, ground: Playground) -> None:
         evidence = ground.apply("kill_content_process").evidence()
         assert set(evidence["states"].values()) <= LIFELESS
@@ -162,28 +194,30 @@ class TestProcesses:
         with pytest.raises(WebDriverException):
             ground.driver.get(ground.url)
 
-    def test_behind_an_endpoint_the_way_to_a_browser_is_the_same(self, ground: Playground) -> None:
-        """A remote driver gets what needs no process; and a script that computes without end."""
-        ground.session.remote = True
-        driver_process, ground.session.driver_process = ground.session.driver_process, None
-        try:
-            assert ground.kit.platform is Platform.GRID_FIREFOX
-            applied = ground.apply("answer_500")
-            assert ground.fetch()[0] == 500
-            applied.undo()
-            begun = time.monotonic()
-            assert ground.apply("occupy_page").evidence()["answers"] is False
-            assert ground.driver.execute_script("return 1") == 1
-            assert time.monotonic() - begun > 1.5
-            stalled = ground.apply("stall_script")
-            assert stalled.evidence()["answers"] is False
-            assert stalled.evidence()["left"] == ["the script computes until the session is ended"]
-        finally:
-            ground.session.remote = False
-            ground.session.driver_process = driver_process
+    @proves(Platform.FIREFOX, "stall_script")
+    def test_a_script_that_computes_without_end_ends_with_its_session(
+        self, ground: Playground
+    ) -> None:
+        applied = ground.apply("stall_script")
+        assert applied.evidence()["answers"] is False
+        assert applied.evidence()["left"] == ["the script computes until the session is ended"]
         # Nobody but its end frees it.
         ground.registry.discard(ground.session)
 
+    @proves_each(Platform.FIREFOX, "kill_driver", "terminate_driver")
+    def test_a_driver_ends_and_its_browser_is_ended_with_the_session(
+        self, ground: Playground, name: str
+    ) -> None:
+        browser = ground.session.browser_process
+        assert browser is not None
+        applied = ground.apply(name)
+        assert states(applied) <= LIFELESS
+        with pytest.raises(urllib3.exceptions.HTTPError, match=r"refused|reset|aborted"):
+            ground.driver.get(ground.url)
+        ground.registry.discard(ground.session)
+        assert processes.state(browser) in LIFELESS
+
+    @proves(Platform.FIREFOX, "kill_browser")
     def test_the_browser_is_killed(self, ground: Playground) -> None:
         applied = ground.apply("kill_browser")
         assert states(applied) <= LIFELESS

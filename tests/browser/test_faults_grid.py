@@ -13,14 +13,20 @@ from typing import Any
 import pytest
 import urllib3
 from selenium import webdriver
-from selenium.common.exceptions import InvalidSessionIdException, WebDriverException
+from selenium.common.exceptions import (
+    InvalidSessionIdException,
+    TimeoutException,
+    WebDriverException,
+)
 
 from pytest_resilience.browser import fault_wire
 from pytest_resilience.browser.faults import FaultError
 from pytest_resilience.core.injection import Platform
+from tests.acceptance import lab
 from tests.acceptance.grid import Grid
 from tests.browser.conftest import found
 from tests.browser.playground import START_DRAWING, Playground, chromium_options, playground
+from tests.browser.proofs import proves, proves_each
 
 pytestmark = pytest.mark.browser
 
@@ -46,11 +52,11 @@ def shared(grid: Grid) -> Iterator[Playground]:
 
 
 @pytest.fixture
-def ground(shared: Playground) -> Iterator[Playground]:
+def ground(shared: Playground, request: pytest.FixtureRequest) -> Iterator[Playground]:
     """A browser of the grid at the home page; whatever a test leaves in force is undone."""
     shared.prepare()
     yield shared
-    shared.kit.undo_all()
+    shared.leave(request.node)
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -59,9 +65,32 @@ def seconds(action: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
+@pytest.fixture(scope="module")
+def shared_fox(grid: Grid) -> Iterator[Playground]:
+    with playground(lambda: webdriver.Remote(grid.url, options=lab.firefox_options())) as ground:
+        yield ground
+
+
+@pytest.fixture
+def fox(shared_fox: Playground, request: pytest.FixtureRequest) -> Iterator[Playground]:
+    """A Firefox of the grid at the home page; whatever a test leaves in force is undone."""
+    shared_fox.prepare()
+    yield shared_fox
+    shared_fox.leave(request.node)
+
+
 class TestPages:
     """What reaches the browser through the grid."""
 
+    @proves(
+        Platform.GRID_CHROMIUM,
+        "go_offline",
+        "slow_network",
+        "answer_503_once",
+        "answer_500",
+        "reset_requests",
+        "stall_page_load",
+    )
     def test_the_network_of_its_pages(self, ground: Playground) -> None:
         """Offline, late, answered by us, reset, held back: and as before, each time."""
         assert ground.kit.platform is Platform.GRID_CHROMIUM
@@ -93,6 +122,13 @@ class TestPages:
         ground.driver.get(ground.url)
         assert ground.fetch()[0] == 200
 
+    @proves(
+        Platform.GRID_CHROMIUM,
+        "throttle_cpu",
+        "fill_heap",
+        "lose_webgl_context",
+        "crash_gpu_process",
+    )
     def test_what_its_pages_run_with(self, ground: Playground) -> None:
         assert ground.apply("throttle_cpu").evidence()["slowdown"] > 1.5
         assert ground.apply("fill_heap").evidence()["holds_mb"] == 200
@@ -102,6 +138,7 @@ class TestPages:
         evidence = ground.apply("crash_gpu_process").evidence()
         assert set(evidence["pids"]).isdisjoint(evidence["replaced_by"])
 
+    @proves(Platform.GRID_CHROMIUM, "occupy_page", "stall_script")
     def test_a_page_is_occupied_and_a_script_without_end_is_ended(self, ground: Playground) -> None:
         ground.apply("occupy_page")
         assert seconds(lambda: ground.driver.execute_script("return 1")) > 1.5
@@ -110,23 +147,26 @@ class TestPages:
         applied.undo()
         assert ground.driver.title == "Shop"
 
-    @pytest.mark.parametrize("name", ["open_kill_page", "exhaust_memory", "crash_tab"])
+    @proves_each(Platform.GRID_CHROMIUM, "open_kill_page", "exhaust_memory", "crash_tab")
     def test_a_tab_crashes(self, ground: Playground, name: str) -> None:
         assert ground.apply(name).evidence()["crashed"] is True
         with pytest.raises(WebDriverException, match="tab crashed"):
             ground.driver.get(ground.url)
 
+    @proves(Platform.GRID_CHROMIUM, "open_hang_page")
     def test_a_page_hangs_for_ever(self, ground: Playground) -> None:
         applied = ground.apply("open_hang_page")
         assert applied.evidence()["answers"] is False
         assert applied.evidence()["left"] == ["the page hangs until the session is ended"]
         ground.registry.discard(ground.session)
 
+    @proves(Platform.GRID_CHROMIUM, "crash_browser")
     def test_the_browser_crashes(self, ground: Playground) -> None:
         assert ground.apply("crash_browser").evidence()["crashed"] is True
         with pytest.raises(InvalidSessionIdException):
             ground.driver.get(ground.url)
 
+    @proves(Platform.GRID_CHROMIUM, "relaunch_without_gpu")
     def test_a_browser_without_graphics_is_replaced_by_one_with(self, ground: Playground) -> None:
         draws = "return !!document.createElement('canvas').getContext('webgl')"
         applied = ground.apply("relaunch_without_gpu")
@@ -141,6 +181,7 @@ class TestPages:
 class TestConnection:
     """The way from selenium to the grid."""
 
+    @proves(Platform.GRID_CHROMIUM, "cut_driver_connection")
     def test_it_is_cut_and_mended(self, ground: Playground) -> None:
         applied = ground.apply("cut_driver_connection")
         with pytest.raises(urllib3.exceptions.NewConnectionError, match="Connection refused"):
@@ -149,6 +190,7 @@ class TestConnection:
         ground.driver.get(ground.url)
         assert ground.driver.title == "Shop"
 
+    @proves(Platform.GRID_CHROMIUM, "delay_commands", "hold_commands")
     def test_answers_are_late_or_held_back_for_a_while(self, ground: Playground) -> None:
         ground.apply("delay_commands")
         assert seconds(lambda: ground.driver.title) > 1.0
@@ -167,6 +209,79 @@ class TestConnection:
         timer = threading.Timer(0.5, applied.undo)
         timer.start()
         assert seconds(lambda: ground.driver.title) < 60.0
+
+
+class TestFirefox:
+    """What reaches a Firefox through the grid."""
+
+    @proves(
+        *(Platform.GRID_FIREFOX, "go_offline", "answer_503_once", "answer_500"),
+        *("reset_requests", "stall_page_load"),
+    )
+    def test_the_network_of_its_pages(self, fox: Playground) -> None:
+        """Offline, answered by us, reset, held back: and as before, each time."""
+        assert fox.kit.platform is Platform.GRID_FIREFOX
+        for name, statuses in (("answer_503_once", [503, 200]), ("answer_500", [500, 500])):
+            applied = fox.apply(name)
+            assert [fox.fetch()[0] for _ in range(2)] == statuses
+            applied.undo()
+            assert fox.fetch()[0] == 200
+        for name, error in (("go_offline", "e=netOffline"), ("reset_requests", "e=netReset")):
+            applied = fox.apply(name)
+            with pytest.raises(WebDriverException, match=error):
+                fox.driver.get(fox.url)
+            applied.undo()
+            fox.driver.get(fox.url)
+            assert fox.fetch()[0] == 200
+        applied = fox.apply("stall_page_load")
+        fox.driver.set_page_load_timeout(0.5)
+        with pytest.raises(TimeoutException):
+            fox.driver.get(f"{fox.url}/basket")
+        assert applied.evidence()["requests"] >= 1
+        applied.undo()
+        fox.driver.set_page_load_timeout(60)
+        fox.driver.get(fox.url)
+        assert fox.fetch()[0] == 200
+
+    @proves(
+        *(Platform.GRID_FIREFOX, "reset_one_command", "cut_driver_connection"),
+        *("delay_commands", "hold_commands"),
+    )
+    def test_the_way_to_the_grid(self, fox: Playground) -> None:
+        """One command is reset, all are cut, late or held back: and as before, each time."""
+        applied = fox.apply("reset_one_command")
+        with pytest.raises(urllib3.exceptions.ProtocolError, match="reset by peer"):
+            fox.driver.get(fox.url)
+        assert applied.evidence()["reset"] == 1
+        applied = fox.apply("cut_driver_connection")
+        with pytest.raises(urllib3.exceptions.NewConnectionError, match="Connection refused"):
+            fox.driver.get(fox.url)
+        applied.undo()
+        applied = fox.apply("delay_commands")
+        assert seconds(lambda: fox.driver.title) > 1.0
+        assert applied.evidence()["delayed"] == 1
+        applied.undo()
+        applied = fox.apply("hold_commands")
+        assert seconds(lambda: fox.driver.title) > 3.0
+        assert applied.evidence()["delayed"] == 1
+        applied.undo()
+        fox.driver.get(fox.url)
+        assert fox.driver.title == "Shop"
+
+    @proves(Platform.GRID_FIREFOX, "fill_heap", "occupy_page", "stall_script")
+    def test_what_its_pages_run_with(self, fox: Playground) -> None:
+        held = "return (window[Symbol.for('resilience')] || []).length"
+        applied = fox.apply("fill_heap")
+        assert applied.evidence()["held_mb"] == fox.driver.execute_script(held) == 200
+        applied.undo()
+        assert fox.driver.execute_script(held) == 0
+        assert fox.apply("occupy_page").evidence()["answers"] is False
+        assert seconds(lambda: fox.driver.execute_script("return 1")) > 0.5
+        stalled = fox.apply("stall_script")
+        assert stalled.evidence()["answers"] is False
+        assert stalled.evidence()["left"] == ["the script computes until the session is ended"]
+        # Nobody but its end frees it.
+        fox.registry.discard(fox.session)
 
 
 def test_its_processes_are_out_of_reach(ground: Playground) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from pytest_resilience.core.injection import CATALOGUE, Need
+from pytest_resilience.core.injection import CATALOGUE, Need, Platform
+from pytest_resilience.report import certificate
 from pytest_resilience.report.certificate import (
     Certificate,
     Row,
@@ -69,6 +71,22 @@ class TestRows:
         assert Certificate(1, [], [row]).good
         assert Certificate(1, [], [row]).score is None
 
+    def test_what_is_expected_depends_on_where_it_struck(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of one type and intensity, on two browsers, one test may fail and the other may not."""
+        fox = dataclasses.replace(ANSWERED, platforms=Platform.FIREFOX, errors=())
+        chromium = dataclasses.replace(ANSWERED, platforms=Platform.CHROMIUM)
+        monkeypatch.setattr(certificate, "CATALOGUE", (chromium, fox))
+        summary = {"tests": [tried(f"t::{n}", "failed", "api_error") for n in ("a", "b")]}
+        where = {"t::a": "Chromium", "t::b": "Firefox"}
+        row = row_of(chromium, summary, ["t::a", "t::b"], where)
+        assert (row.expected, row.struck, row.lost, row.rightly) == ("lost, survived", 2, 2, 1)
+        assert row.grade == "lost"
+        assert Certificate(2, [], [row]).score == 0.0
+        row = row_of(chromium, summary, ["t::a"], where)
+        assert (row.expected, row.grade) == ("lost", "fails as it should")
+
     def test_no_result_certifies_nothing(self) -> None:
         row = empty_row(KILLED, "it took more than 9 s")
         assert row.grade == "no result"
@@ -81,7 +99,7 @@ class TestRows:
         rows = [
             Row("crash", "mild", "recovered", struck=3, recovered=3),
             Row("hang", "mild", "survived", struck=1, lost=1),
-            Row("api_error", "mild", "lost", struck=9, lost=9),
+            Row("api_error", "mild", "lost", struck=9, lost=9, should_fail=9, rightly=9),
         ]
         assert Certificate(3, [], rows).score == 75.0
 

