@@ -191,7 +191,7 @@ def kill_driver(driver: webdriver.Chrome) -> None:
 def kill_renderer(driver: webdriver.Chrome) -> None:
     """SIGKILL what renders the browser's pages."""
     children = main_process(driver).children(recursive=True)
-    _kill([child for child in children if "--type=renderer" in " ".join(_arguments(child))])
+    _kill([child for child in children if "--type=renderer" in " ".join(arguments(child))])
 
 
 FAULTS: dict[str, Callable[[webdriver.Chrome], None]] = {
@@ -280,7 +280,8 @@ def _lives(process: psutil.Process) -> bool:
     return False
 
 
-def _arguments(process: psutil.Process) -> list[str]:
+def arguments(process: psutil.Process) -> list[str]:
+    """Return the command line of a process, nothing of one that has ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.cmdline()
     return []
@@ -314,4 +315,4 @@ def interrupt_at_next_start() -> None:
 
 def _browsers() -> set[int]:
     children = psutil.Process().children(recursive=True)
-    return {child.pid for child in children if "--remote-debugging-port=0" in _arguments(child)}
+    return {child.pid for child in children if "--remote-debugging-port=0" in arguments(child)}

@@ -11,7 +11,7 @@ from tests.acceptance.inner import Run, told
 pytestmark = pytest.mark.browser
 
 SUITE = """
-    import os, signal
+    import contextlib, os, signal
 
     import lab
     import psutil
@@ -34,8 +34,9 @@ SUITE = """
             lab.stop_driver(driver)
         elif part == "renderer":
             for child in lab.main_process(driver).children(recursive=True):
-                if "--type=renderer" in " ".join(child.cmdline()):
-                    child.send_signal(signal.SIGSTOP)
+                if "--type=renderer" in " ".join(lab.arguments(child)):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        child.send_signal(signal.SIGSTOP)
         lab.visit(driver)
 
     def test_after(driver):

@@ -12,7 +12,9 @@ WATCH = """
 
     def mergers():
         children = psutil.Process().children()
-        return sum("store.merger" in " ".join(child.cmdline()) for child in children)
+        # One that has ended has no command line.
+        living = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        return sum("store.merger" in " ".join(child.cmdline()) for child in living)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish():

@@ -39,11 +39,9 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def children() -> list[psutil.Process]:
     """Return the processes that merge for this one."""
-    return [
-        child
-        for child in psutil.Process().children()
-        if any("store.merger" in argument for argument in child.cmdline())
-    ]
+    # One that has ended has no command line.
+    living = [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in living if any("store.merger" in a for a in child.cmdline())]
 
 
 @pytest.mark.usefixtures("elsewhere")
