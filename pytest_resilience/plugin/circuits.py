@@ -29,14 +29,9 @@ if TYPE_CHECKING:
     from pytest_resilience.browser.trial import Trial
 
 Breakers = tuple[CircuitBreaker, ...]
-#: What fails although its circuit is not closed is not mended by a retry.
-START_LEVELS = {
-    CircuitState.CLOSED: 1,
-    CircuitState.HALF_OPEN: 2,
-    CircuitState.OPEN: 4,
-    CircuitState.ISOLATED: 4,
-}
 _REFUSING = (CircuitState.OPEN, CircuitState.ISOLATED)
+#: What fails although its circuit is not closed is not mended by a retry.
+START_LEVELS = {CircuitState.CLOSED: 1, CircuitState.HALF_OPEN: 2, **dict.fromkeys(_REFUSING, 4)}
 
 
 @dataclass(eq=False, slots=True)

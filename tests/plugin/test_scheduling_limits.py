@@ -66,7 +66,7 @@ class TestLimits:
         assert run.counts == {"passed": 4, "recovered": 1}, run.output
         assert run.status == 0
         assert "worker restarting disabled" in run.output
-        assert "gw2" not in run.output
+        assert "gw2" not in run.output.replace(str(run.folder), "")
 
     @pytest.mark.parametrize("mode", MODES)
     def test_where_no_worker_is_left_the_session_is_red_and_names_what_did_not_run(

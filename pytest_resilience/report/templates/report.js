@@ -297,9 +297,12 @@
   // --- the address
 
   let timer = 0;
+  let seen = location.hash;
   const remember = () => {
     clearTimeout(timer);
     timer = setTimeout(() => {
+      // A link was followed meanwhile, and is about to be recalled.
+      if (location.hash !== seen) return;
       const parts = new URLSearchParams();
       if (state.q) parts.set("q", state.q);
       if (state.verdict.size) parts.set("verdict", [...state.verdict].join(","));
@@ -309,10 +312,12 @@
       const text = parts.toString();
       if (!text && !location.hash.includes("=")) return;
       history.replaceState(null, "", `#${text || "tests"}`);
+      seen = location.hash;
     }, 250);
   };
 
   const recall = () => {
+    seen = location.hash;
     if (!location.hash.includes("=")) return;
     const parts = new URLSearchParams(location.hash.slice(1));
     state.q = parts.get("q") || "";
