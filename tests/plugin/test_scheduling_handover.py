@@ -180,7 +180,7 @@ def test_a_session_that_stops_leaves_no_test_without_the_failure_it_left_with(
     run_inner: RunInner,
 ) -> None:
     suite = """
-        import os
+        import pathlib
         import time
         import pytest
         from tests.plugin.breakage import lose_browser
@@ -191,10 +191,20 @@ def test_a_session_that_stops_leaves_no_test_without_the_failure_it_left_with(
 
         @pytest.mark.parametrize("number", range(3))
         def test_wrong(number):
-            time.sleep(0.3)
+            deadline = time.monotonic() + 120
+            while not pathlib.Path("left").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
             assert False
     """
-    run = run_inner(suite, "-n2", "-x", plugins=XDIST)
+    controller = """
+        import pathlib
+
+        def pytest_runtest_logreport(report):
+            # Only once the controller knows that it has left: until then it could stay.
+            if report.outcome == "rerun" and hasattr(report, "node"):
+                pathlib.Path("left").touch()
+    """
+    run = run_inner({"test_it.py": suite, "conftest.py": controller}, "-n2", "-x", plugins=XDIST)
     assert run.status != 0
     assert run.verdicts["test_leaves"] == "unrecovered", run.output
     attempts = run.attempts("test_leaves")
