@@ -7,14 +7,22 @@ import pytest
 from tests.plugin.conftest import RunInner
 
 WATCH = """
+    import contextlib
+    import time
+
     import psutil
     import pytest
 
+    def arguments(child):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            # One that is just becoming another program has none yet.
+            while not (found := child.cmdline()):
+                time.sleep(0.01)
+            return " ".join(found)
+        return ""
+
     def mergers():
-        children = psutil.Process().children()
-        # One that has ended has no command line.
-        living = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-        return sum("store.merger" in " ".join(child.cmdline()) for child in living)
+        return sum("store.merger" in arguments(child) for child in psutil.Process().children())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -36,7 +35,7 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
     (site / "sitecustomize.py").write_text(SITE)
     log = (tmp_path / "server.txt").open("wb")
     server = subprocess.Popen(
-        [sys.executable, "-m", "execnet.script.socketserver", address],
+        [sys.executable, "-u", "-m", "execnet.script.socketserver", address],
         cwd=folder,
         env={
             **os.environ,
@@ -47,7 +46,7 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
         stdout=log,
         stderr=subprocess.STDOUT,
     )
-    _wait_for(address)
+    _wait_for(Path(log.name))
     yield f"socket={address}//chdir={folder}"
     server.kill()
     server.wait()
@@ -55,18 +54,13 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_for(address: str) -> None:
-    # A connection would be taken for that of a controller.
-    host, port = address.split(":")
-    for _ in range(600):
-        with socket.socket() as attempt:
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                attempt.bind((host, int(port)))
-            except OSError:
-                return
+def _wait_for(log: Path) -> None:
+    # It listens by then; a connection would be taken for that of a controller.
+    for _ in range(1200):
+        if "Entering Accept loop" in log.read_text():
+            return
         time.sleep(0.05)
-    pytest.fail("the other machine did not start")
+    pytest.fail(f"the other machine did not start: {log.read_text()}")
 
 
 SUITE = """

@@ -70,13 +70,19 @@ def test_the_first_failure_stops_the_session_and_nothing_is_called_lost(
 ) -> None:
     suite = """
         import time
+        from pathlib import Path
         import pytest
 
         def test_wrong():
+            # Otherwise the other worker may have begun nothing when this ends the session.
+            end = time.monotonic() + 60
+            while not Path("begun").exists() and time.monotonic() < end:
+                time.sleep(0.01)
             assert False
 
         @pytest.mark.parametrize("number", range(40))
         def test_passes(number):
+            Path("begun").touch()
             time.sleep(0.02)
     """
     run = run_inner(suite, "-n2", "-x", plugins=XDIST)
@@ -103,6 +109,7 @@ def test_as_many_failures_as_allowed_stop_the_session(run_inner: RunInner) -> No
     """Attempts that are superseded count as none."""
     suite = """
         import time
+        from pathlib import Path
         import pytest
         from tests.plugin.breakage import lose_browser, note
 
@@ -110,10 +117,14 @@ def test_as_many_failures_as_allowed_stop_the_session(run_inner: RunInner) -> No
         def test_recovers(number):
             if note(f"recovers {number}") == 1:
                 lose_browser()
+            Path(f"recovered-{number}").touch()
 
         @pytest.mark.parametrize("number", range(20))
         def test_wrong(number):
-            time.sleep(0.2)
+            # What has not begun when the session ends is not run.
+            end = time.monotonic() + 60
+            while len(list(Path().glob("recovered-*"))) < 3 and time.monotonic() < end:
+                time.sleep(0.01)
             assert False
 
         def test_passes():

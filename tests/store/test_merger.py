@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,9 +41,18 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def children() -> list[psutil.Process]:
     """Return the processes that merge for this one."""
-    # One that has ended has no command line.
-    living = [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in living if any("store.merger" in a for a in child.cmdline())]
+    children = psutil.Process().children()
+    return [child for child in children if any("store.merger" in a for a in arguments(child))]
+
+
+def arguments(child: psutil.Process) -> list[str]:
+    """Return the command line of a child, nothing of one that has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # One that is just becoming another program has none yet.
+        while not (found := child.cmdline()):
+            time.sleep(0.01)
+        return found
+    return []
 
 
 @pytest.mark.usefixtures("elsewhere")
