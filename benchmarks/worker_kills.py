@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from benchmarks.machine import described
 from tests.acceptance import worker_kills
-from tests.acceptance.inner import processes_of
+from tests.acceptance.inner import kill_all
 from tests.acceptance.worker_kills import Case
 from tests.conftest import RunSuite, run_suite
 
@@ -119,8 +119,7 @@ def _ended(case: Case) -> Ended:
             attempts = sum(len(test["attempts"]) - 1 for test in done.summary["tests"])
             return Ended(seconds, len(done.log("kills.txt")), done.counts, attempts, broken)
         finally:
-            for process in processes_of(temporary):
-                process.kill()
+            kill_all(temporary)
             shutil.rmtree(temporary, ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.acceptance.inner import Run, processes_of, remains, sources
+from tests.acceptance.inner import Run, kill_all, remains, sources
 
 if TYPE_CHECKING:
     from tests.conftest import RunSuite, SuiteRun
@@ -31,8 +31,7 @@ def temporary() -> Iterator[Path]:
     # Chromium puts a socket in it, whose path must be short.
     path = Path(tempfile.mkdtemp(prefix="pr-"))
     yield path
-    for process in processes_of(path):
-        process.kill()
+    kill_all(path)
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -89,7 +89,7 @@ class Grid:
     def nodes_up(self) -> list[Any]:
         """Return what the hub says of its nodes that are up."""
         with contextlib.suppress(OSError, ValueError):
-            with urllib.request.urlopen(f"{self.url}/status", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/status", timeout=30) as answer:
                 nodes = json.load(answer)["value"].get("nodes", [])
             return [node for node in nodes if node["availability"] == "UP"]
         return []

@@ -24,7 +24,8 @@ from pytest_resilience.browser.sessions import SessionRegistry
 from tests.acceptance.grid import Grid
 from tests.acceptance.lab import ARGUMENTS
 from tests.acceptance.live import Fault, Lab
-from tests.acceptance.live_faults import kill, main_process, renderers, until
+from tests.acceptance.live_faults import kill
+from tests.acceptance.victims import main_process, renderers, until
 
 #: Seconds a request may wait for a slot, instead of five minutes.
 _QUEUE_S = 3.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -57,14 +58,27 @@ def processes_of(temporary: Path) -> list[psutil.Process]:
     return found
 
 
+def processes_left(temporary: Path, *, within_s: float = 60.0) -> list[psutil.Process]:
+    """Return the processes of an ended inner suite that do not go within `within_s` seconds."""
+    deadline = time.monotonic() + within_s
+    while (left := processes_of(temporary)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def kill_all(temporary: Path) -> None:
+    """End whatever knows of `temporary`."""
+    for process in processes_of(temporary):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 def remains(temporary: Path, *, within_s: float = 60.0) -> list[str]:
     """Return what an ended inner suite left behind.
 
     Processes that were sent SIGKILL get `within_s` seconds to be gone.
     """
-    deadline = time.monotonic() + within_s
-    while (left := processes_of(temporary)) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    left = processes_left(temporary, within_s=within_s)
     profiles = [
         f"{p.name}: {sorted(file.name for file in p.iterdir())}"
         for p in temporary.iterdir()

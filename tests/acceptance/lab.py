@@ -190,8 +190,7 @@ def kill_driver(driver: webdriver.Chrome) -> None:
 
 def kill_renderer(driver: webdriver.Chrome) -> None:
     """SIGKILL what renders the browser's pages."""
-    children = main_process(driver).children(recursive=True)
-    _kill([child for child in children if "--type=renderer" in " ".join(arguments(child))])
+    _kill(_renderers(driver))
 
 
 FAULTS: dict[str, Callable[[webdriver.Chrome], None]] = {
@@ -209,6 +208,23 @@ def stop_browser(driver: webdriver.Chrome) -> None:
 def stop_driver(driver: webdriver.Chrome) -> None:
     """SIGSTOP the driver process."""
     psutil.Process(driver.service.process.pid).send_signal(signal.SIGSTOP)
+
+
+def stop_renderers(driver: webdriver.Chrome) -> None:
+    """SIGSTOP what renders the browser's pages, also what was only being started."""
+    stopped: set[psutil.Process] = set()
+    while found := {p for p in _renderers(driver) if p not in stopped}:
+        for renderer in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                renderer.send_signal(signal.SIGSTOP)
+        stopped |= found
+        time.sleep(0.2)
+    assert stopped, "there is nothing to stop"
+
+
+def _renderers(driver: webdriver.Chrome) -> list[psutil.Process]:
+    children = main_process(driver).children(recursive=True)
+    return [child for child in children if "--type=renderer" in " ".join(arguments(child))]
 
 
 def main_process(driver: webdriver.Chrome) -> psutil.Process:
@@ -268,7 +284,9 @@ def _titles(address: str) -> list[str]:
 def _kill(victims: list[psutil.Process]) -> None:
     assert victims, "there is nothing to kill"
     for victim in victims:
-        victim.kill()
+        # One of several renderers may end by itself.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.kill()
     # A signal to another processor takes a moment to arrive.
     while any(_lives(victim) for victim in victims):
         time.sleep(0.002)
@@ -309,10 +327,12 @@ def interrupt_when(condition: Callable[[], object]) -> None:
 
 def interrupt_at_next_start() -> None:
     """Press Ctrl-C while the next browser starts."""
-    known = _browsers()
-    interrupt_when(lambda: _browsers() - known)
+    known = _profiles()
+    interrupt_when(lambda: _profiles() - known)
 
 
-def _browsers() -> set[int]:
+def _profiles() -> set[str]:
+    # A child that is not yet another program has the arguments of the browser it comes from.
     children = psutil.Process().children(recursive=True)
-    return {child.pid for child in children if "--remote-debugging-port=0" in arguments(child)}
+    told = [argument for child in children for argument in arguments(child)]
+    return {argument for argument in told if argument.startswith("--user-data-dir=")}

@@ -25,6 +25,16 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.acceptance.live import Fault, Lab
 from tests.acceptance.suites.faulty_app import Server, unused_port
+from tests.acceptance.victims import (
+    content_processes,
+    driver_process,
+    ended,
+    graphics_process,
+    main_process,
+    renderers,
+    signalled,
+    until,
+)
 from tests.certificates import speak_tls
 
 # What dies
@@ -40,39 +50,12 @@ def kill(
     def strike(lab: Lab) -> object:
         driver = lab.browser(kind)
         victims = which(driver)
-        for victim in victims:
-            victim.send_signal(by)
+        signalled(victims, by)
         until(lambda: all(map(ended, victims)))
         lab.now()
         return driver.find_element("id", "buy")
 
     return strike
-
-
-def main_process(driver: Any) -> list[psutil.Process]:
-    """Return the browser's main process."""
-    named = driver.capabilities.get("goog:processID") or driver.capabilities["moz:processID"]
-    return [psutil.Process(named)]
-
-
-def driver_process(driver: Any) -> list[psutil.Process]:
-    """Return the WebDriver executable's process."""
-    return [psutil.Process(driver.service.process.pid)]
-
-
-def renderers(driver: Any) -> list[psutil.Process]:
-    """Return what renders pages in a Chromium; one is in reserve."""
-    return _children(driver, "--type=renderer")
-
-
-def graphics_process(driver: Any) -> list[psutil.Process]:
-    """Return the graphics process of a Chromium."""
-    return _children(driver, "--type=gpu-process")
-
-
-def content_processes(driver: Any) -> list[psutil.Process]:
-    """Return the processes in which Firefox shows pages."""
-    return _children(driver, "-isForBrowser")
 
 
 def kill_tab_of_firefox(lab: Lab) -> object:
@@ -117,12 +100,14 @@ def lose_graphics(lab: Lab) -> object:
 # What cannot be loaded
 
 
-def visit(path: str, then: str = "", kind: str = "chrome") -> Callable[[Lab], object]:
+def visit(
+    path: str, then: str = "", kind: str = "chrome", limit_s: float = 60.0
+) -> Callable[[Lab], object]:
     """Return a fault of the application's own, and the element that is then missed."""
 
     def strike(lab: Lab) -> object:
         driver = lab.browser(kind)
-        driver.set_page_load_timeout(2)
+        driver.set_page_load_timeout(limit_s)
         address = path if "://" in path else lab.app.url + path
         lab.now()
         driver.get(address)
@@ -303,32 +288,6 @@ def never_call_back(driver: Any) -> None:
     driver.execute_async_script("document.title = 'waiting'")
 
 
-def _children(driver: Any, argument: str) -> list[psutil.Process]:
-    found = []
-    for process in main_process(driver)[0].children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if argument in " ".join(process.cmdline()):
-                found.append(process)
-    return found
-
-
-def ended(process: psutil.Process) -> bool:
-    """Return whether a process is dead."""
-    # A signal to another processor takes a moment to arrive.
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    return True
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what makes a fault."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the fault did not strike")
-        time.sleep(0.005)
-
-
 CHROMIUM = (
     # Own faults first: all of them leave the browser as it was.
     Fault("wrong title", use(expect_other_title), ("product",), False),
@@ -354,8 +313,8 @@ CHROMIUM = (
     Fault("answer broken off", visit("/close"), ("page",), False),
     Fault("connection reset", visit("/reset"), ("page",), False),
     Fault("redirect loop", visit("/loop"), ("page",), False),
-    Fault("server silent", visit("/slow"), ("page",), False),
-    Fault("page never loaded", visit("/waiting"), ("page",), False),
+    Fault("server silent", visit("/slow", limit_s=2), ("page",), False),
+    Fault("page never loaded", visit("/waiting", limit_s=2), ("page",), False),
     Fault("TLS, self-signed", distrust, ("page",), False),
     Fault("TLS, not spoken", lambda lab: visit(lab.app.url.replace("http", "https"))(lab),
           ("page",), False),

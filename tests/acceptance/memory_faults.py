@@ -28,7 +28,7 @@ import psutil
 
 from pytest_resilience.browser.host import Host
 from tests.acceptance.live import Fault, Lab
-from tests.acceptance.live_faults import ended, main_process, renderers, until
+from tests.acceptance.victims import ended, main_process, renderers, until
 
 _MOUNTED = Path("/sys/fs/cgroup")
 #: Bytes a browser gets beyond what it uses on the home page.

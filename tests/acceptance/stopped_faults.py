@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +16,14 @@ import psutil
 
 from tests.acceptance.grid_faults import GridLab, driver_on_node
 from tests.acceptance.live import Fault, Lab
-from tests.acceptance.live_faults import (
+from tests.acceptance.victims import (
     driver_process,
+    ended,
     graphics_process,
+    is_stopped,
     main_process,
     renderers,
+    signalled,
     until,
 )
 
@@ -50,7 +54,6 @@ def stop(
     def strike(lab: Lab) -> object:
         driver = lab.browser(kind)
         victims = which(driver)
-        assert victims, "there is nothing to stop"
         return _stopped(lab, victims, functools.partial(command, driver, lab))
 
     return strike
@@ -73,10 +76,9 @@ def stop_behind_grid(
 
 
 def _stopped(lab: Lab, victims: list[psutil.Process], command: Callable[[], object]) -> object:
-    for victim in victims:
-        victim.suspend()
-        lab.afterwards.append(functools.partial(_resume, victim))
-    until(lambda: all(victim.status() == psutil.STATUS_STOPPED for victim in victims))
+    lab.afterwards += [functools.partial(_resume, victim) for victim in victims]
+    signalled(victims, signal.SIGSTOP)
+    until(lambda: all(ended(victim) or is_stopped(victim) for victim in victims))
     lab.now()
     return command()
 

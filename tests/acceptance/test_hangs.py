@@ -11,10 +11,7 @@ from tests.acceptance.inner import Run, told
 pytestmark = pytest.mark.browser
 
 SUITE = """
-    import contextlib, os, signal
-
     import lab
-    import psutil
     import pytest
 
     @pytest.fixture(scope="session")
@@ -33,10 +30,7 @@ SUITE = """
         elif part == "driver":
             lab.stop_driver(driver)
         elif part == "renderer":
-            for child in lab.main_process(driver).children(recursive=True):
-                if "--type=renderer" in " ".join(lab.arguments(child)):
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        child.send_signal(signal.SIGSTOP)
+            lab.stop_renderers(driver)
         lab.visit(driver)
 
     def test_after(driver):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.acceptance.inner import processes_of, remains, sources
+from tests.acceptance.inner import processes_left, processes_of, remains, sources
+from tests.acceptance.victims import is_stopped
 from tests.conftest import RunSuite
 
 pytestmark = pytest.mark.browser
@@ -44,20 +42,11 @@ SUITE = """
 """
 
 
-@pytest.fixture
-def temporary() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="pr-"))
-    yield path
-    for process in processes_of(path):
-        process.kill()
-    shutil.rmtree(path, ignore_errors=True)
-
-
 def stopped(temporary: Path, *, within_s: float = 60.0) -> list[psutil.Process]:
     """Return what is still stopped after a while."""
     deadline = time.monotonic() + within_s
     while True:
-        found = [p for p in processes_of(temporary) if p.status() == psutil.STATUS_STOPPED]
+        found = [p for p in processes_of(temporary) if is_stopped(p)]
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.05)
@@ -70,7 +59,7 @@ def test_an_interrupt_leaves_nothing_stopped_and_no_browser(
     run = run_suite(suite, resilience=False, env={"TMPDIR": str(temporary)})
     assert run.status == pytest.ExitCode.INTERRUPTED, run.output
     assert run.log()[0].endswith(" stopped")
-    assert processes_of(temporary) == []
+    assert processes_left(temporary) == []
 
 
 def test_a_worker_that_is_killed_leaves_nothing_stopped_and_its_test_is_recovered(

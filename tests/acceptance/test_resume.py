@@ -150,8 +150,7 @@ def test_browsers_that_the_killed_run_has_left_are_ended_first(
     """There are some: nobody was there to end them."""
     killed = run_once(run_suite, temporary, kill=f"{len(VERDICTS) - 3} 0.1")
     assert killed.status == -9, killed.output
-    names = {process.name() for process in processes_of(temporary)}
-    assert "chromedriver" in names
+    assert any("chromedriver" in str(process) for process in processes_of(temporary))
     run = run_once(run_suite, temporary, RESUME)
     assert run.counts == {"passed": len(PASSING), "failed": 1}, run.output
     assert "had left" in run.summary["session"]["facts"]["ended"]

@@ -23,10 +23,7 @@ from pytest_resilience.browser import hangs, latch, probes, processes
 from pytest_resilience.browser.guard import Guard
 from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 from pytest_resilience.core.classifier import classify
-from pytest_resilience.core.evidence import (
-    ALIVE,
-    Evidence,
-)
+from pytest_resilience.core.evidence import ALIVE, Evidence
 from pytest_resilience.core.failures import ErrorType, Failure
 
 PAGE = "data:text/html,<title>shop</title><p>hello"
@@ -72,7 +69,20 @@ def parts(session: DriverSession, name: str) -> list[int]:
 def send(pids: list[int], sign: signal.Signals) -> None:
     assert pids
     for pid in pids:
-        os.kill(pid, sign)
+        # One of several renderers may end by itself.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sign)
+
+
+def stop(session: DriverSession, name: str) -> list[int]:
+    """Stop a part of the browser stack, also what was only being started; return its pids."""
+    stopped: list[int] = []
+    while found := [pid for pid in parts(session, name) if pid not in stopped]:
+        send(found, signal.SIGSTOP)
+        stopped += found
+        time.sleep(0.2)
+    assert stopped
+    return stopped
 
 
 def hung(command: Callable[[], object]) -> hangs.CommandHung:
@@ -135,7 +145,7 @@ def test_what_is_stopped_ends_the_command(
     driver = chrome()
     driver.get(PAGE)
     session = session_of(registry, driver)
-    send(parts(session, part), signal.SIGSTOP)
+    stop(session, part)
     error = hung(lambda: driver.get(PAGE))
     assert error.msg is not None
     assert error.msg.startswith("get: ended after ")
@@ -187,8 +197,7 @@ def test_a_short_pause_is_not_a_hang(
     driver = chrome()
     driver.get(PAGE)
     session = session_of(registry, driver)
-    stopped = parts(session, part)
-    send(stopped, signal.SIGSTOP)
+    stopped = stop(session, part)
     threading.Timer(HANG_TIMEOUT_S + 0.5, lambda: send(stopped, signal.SIGCONT)).start()
     driver.get(PAGE)
     assert driver.title == "shop"

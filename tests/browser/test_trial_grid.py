@@ -232,8 +232,7 @@ class TestGrid:
             # Whichever of its two limits is over first.
             assert why.startswith(("it does not answer", "no answer within")), why
             assert timed(trial, SHORT_S)[0] is False
-        assert eventually(lambda: trial.is_ready()[0], within_s=120)
-        assert parts.taken() == []
+        assert eventually(lambda: trial.is_ready()[0] and parts.taken() == [], within_s=120)
 
     def test_a_hub_that_stops_in_the_middle_costs_the_limit(
         self, parts: Behind, tmp_path: Path, eventually: Eventually

@@ -4,8 +4,8 @@ The browser is down while there is a file; it goes some seconds after the last o
 need no browser has run, however slow the machine is, or never.
 """
 
+import contextlib
 import os
-import signal
 import threading
 import time
 from pathlib import Path
@@ -62,7 +62,8 @@ def strike(driver):
     if OUTAGE_S:
         threading.Thread(target=come_back, daemon=True).start()
     for child in psutil.Process(driver.service.process.pid).children():
-        os.kill(child.pid, signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 @pytest.mark.parametrize("number", range(3))
