@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_resilience.config import (
-    Settings,
-    resolve,
-)
+from pytest_resilience.config import Settings, resolve
 from pytest_resilience.options import OPTIONS, Option
 
 ROOTDIR = Path("/project")

@@ -12,10 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_resilience.config import (
-    ItemPolicy,
-    Settings,
-)
+from pytest_resilience.config import ItemPolicy, Settings
 from pytest_resilience.exceptions import ConfigurationError
 from pytest_resilience.options import OPTIONS, Option
 from tests.config_samples import (

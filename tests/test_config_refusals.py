@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_resilience.config import (
-    check,
-    nearest,
-)
+from pytest_resilience.config import check, nearest
 from pytest_resilience.exceptions import ConfigurationError, ResilienceError
 from pytest_resilience.options import OPTIONS, RETRY_CHOICES, Option
 from tests.config_samples import (

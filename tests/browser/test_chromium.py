@@ -13,15 +13,7 @@ from selenium.webdriver.common.by import By
 from pytest_resilience.browser import probes, processes
 from pytest_resilience.browser.sessions import SessionRegistry
 from pytest_resilience.core.evidence import Evidence
-from tests.browser.chromium import (
-    PAGE,
-    Chrome,
-    Eventually,
-    evidence_of,
-    remains,
-    send,
-    session_of,
-)
+from tests.browser.chromium import PAGE, Chrome, Eventually, evidence_of, remains, send, session_of
 from tests.ports import closed_port
 
 pytestmark = pytest.mark.browser

@@ -13,11 +13,7 @@ import urllib3
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import (
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-)
+from urllib3.exceptions import NewConnectionError, ProtocolError, ReadTimeoutError
 
 from pytest_resilience.browser import rebirth
 from pytest_resilience.browser.resend import Resent, is_loss, is_repeatable

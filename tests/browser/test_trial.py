@@ -13,9 +13,7 @@ from pytest_resilience.browser.starts import FailedStart, Launch
 from pytest_resilience.browser.trial import Trial, hard_down, request_like
 from pytest_resilience.browser.wire import Reply
 from pytest_resilience.core.evidence import Evidence, ProbeResult
-from tests.browser.trials import (
-    written,
-)
+from tests.browser.trials import written
 
 
 class TestRequest:

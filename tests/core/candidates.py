@@ -7,11 +7,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import strategies as st
 
-from pytest_resilience.core.selection import (
-    POLICIES,
-    Candidate,
-    Policy,
-)
+from pytest_resilience.core.selection import POLICIES, Candidate, Policy
 
 PRICE_S = 120.0
 

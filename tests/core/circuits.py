@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_resilience.core.circuit import (
-    Cell,
-    CircuitBreaker,
-    CircuitConfig,
-    CircuitState,
-)
+from pytest_resilience.core.circuit import Cell, CircuitBreaker, CircuitConfig, CircuitState
+from pytest_resilience.core.registry import CircuitRegistry
 from tests.doubles import FakeClock
 
 CLOSED, OPEN = CircuitState.CLOSED, CircuitState.OPEN
@@ -35,6 +31,10 @@ class LowChance:
 def new(clock: FakeClock, *, cell: Cell | None = None, **more: Any) -> CircuitBreaker:
     settings: dict[str, Any] = {"config": CONFIG, "name": "chrome", "kind": "browser", **more}
     return CircuitBreaker(monotonic=clock.monotonic, chance=LowChance(), cell=cell, **settings)
+
+
+def new_registry(clock: FakeClock, *args: Any, **more: Any) -> CircuitRegistry:
+    return CircuitRegistry(*args, monotonic=clock.monotonic, chance=LowChance(), **more)
 
 
 def opened(breaker: CircuitBreaker) -> CircuitBreaker:

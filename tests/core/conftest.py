@@ -1,17 +1,18 @@
-"""A breaker to try, on a clock that passes when told."""
+"""A breaker to try, and a registry of some, on a clock that passes when told."""
 
 from __future__ import annotations
 
 import pytest
 
 from pytest_resilience.core.circuit import CircuitBreaker
-from tests.core.circuits import new
+from pytest_resilience.core.registry import CircuitRegistry
+from tests.core.circuits import new, new_registry
 from tests.doubles import FakeClock
 
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Return the clock of `breaker`."""
+    """Return the clock of `breaker` and `registry`."""
     return FakeClock()
 
 
@@ -19,3 +20,9 @@ def clock() -> FakeClock:
 def breaker(clock: FakeClock) -> CircuitBreaker:
     """Return a closed circuit."""
     return new(clock)
+
+
+@pytest.fixture
+def registry(clock: FakeClock) -> CircuitRegistry:
+    """Return a registry without circuits."""
+    return new_registry(clock)

@@ -22,15 +22,7 @@ from pytest_resilience.core.circuit import (
     Transition,
 )
 from pytest_resilience.exceptions import CircuitOpenError, ConfigurationError
-from tests.core.circuits import (
-    CLOSED,
-    HALF_OPEN,
-    OPEN,
-    fail,
-    half_opened,
-    new,
-    opened,
-)
+from tests.core.circuits import CLOSED, HALF_OPEN, OPEN, fail, half_opened, new, opened
 from tests.doubles import FakeClock
 
 

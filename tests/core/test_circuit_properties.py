@@ -16,15 +16,7 @@ from pytest_resilience.core import circuit_rules as rules
 from pytest_resilience.core.circuit_config import CircuitConfig
 from pytest_resilience.core.circuit_record import CircuitRecord
 from tests.core.circuit_machine import run_machine
-from tests.core.circuit_model import (
-    CLOSED,
-    FAILURE,
-    HALF_OPEN,
-    IGNORED,
-    ISOLATED,
-    OPEN,
-    SUCCESS,
-)
+from tests.core.circuit_model import CLOSED, FAILURE, HALF_OPEN, IGNORED, ISOLATED, OPEN, SUCCESS
 
 
 def test_whatever_happens_in_three_processes_the_properties_hold() -> None:

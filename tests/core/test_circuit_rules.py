@@ -8,13 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_resilience.core import circuit_rules as rules
-from pytest_resilience.core.circuit_record import (
-    Bucket,
-    CircuitRecord,
-    Lease,
-    Outcome,
-    Transition,
-)
+from pytest_resilience.core.circuit_record import Bucket, CircuitRecord, Lease, Outcome, Transition
 from tests.core.circuit_records import (
     APART,
     CALM,

@@ -7,11 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_resilience.core import circuit_rules as rules
-from pytest_resilience.core.circuit_record import (
-    Bucket,
-    CircuitRecord,
-    Transition,
-)
+from pytest_resilience.core.circuit_record import Bucket, CircuitRecord, Transition
 from tests.core.circuit_records import (
     APART,
     CALM,

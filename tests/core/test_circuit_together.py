@@ -24,15 +24,7 @@ from pytest_resilience.core.circuit import (
     Outcome,
     Transition,
 )
-from tests.core.circuits import (
-    CLOSED,
-    CONFIG,
-    HALF_OPEN,
-    OPEN,
-    half_opened,
-    new,
-    opened,
-)
+from tests.core.circuits import CLOSED, CONFIG, HALF_OPEN, OPEN, half_opened, new, opened
 from tests.doubles import FakeClock
 
 

@@ -9,13 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.selection import SEED, WORLD, Play, Player, failures, play
-from pytest_resilience.core.selection import (
-    Candidate,
-    ExpectedCost,
-    Ladder,
-    Policy,
-    policy_named,
-)
+from pytest_resilience.core.selection import Candidate, ExpectedCost, Ladder, Policy, policy_named
 from tests.core.candidates import PRICE_S, Drawn, candidate, chosen, every_policy, several
 
 

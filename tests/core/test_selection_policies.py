@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 
 from pytest_resilience.core.hindsight import agreement, expected_loss, near
-from pytest_resilience.core.selection import (
-    Candidate,
-    ExpectedCost,
-    Ladder,
-    WeightedScore,
-)
+from pytest_resilience.core.selection import Candidate, ExpectedCost, Ladder, WeightedScore
 from tests.core.candidates import PRICE_S, Drawn, candidate, chosen, several
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -145,3 +146,13 @@ def _cells(line: str) -> list[str]:
     return [
         cell.strip("`") if cell.count("`") == 2 and cell.startswith("`") else cell for cell in cells
     ]
+
+
+def column(rows: list[dict[str, str]], name: str) -> list[str]:
+    """Return what a table has in one column."""
+    return [row[name] for row in rows]
+
+
+def text_of(page: str) -> str:
+    """Return the text of a page of the reference."""
+    return (REFERENCE / page).read_text(encoding="utf-8")

@@ -10,29 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_resilience.core.events import Attempt, TestResult
-from pytest_resilience.core.failures import Verdict
-from pytest_resilience.plugin.kept import KEPT, kept_reports
 from pytest_resilience.store.history import History
 from tests.conftest import FULL, SuiteRun
 from tests.plugin.conftest import RunInner
+from tests.plugin.resuming import KILLING, ORDER, RESUME, kept, ran, resumable
 
-RESUME = "--resilience-resume"
-CHANGED = "--resilience-resume-changed"
-
-#: `kill` ends the process that ends the run, once; with what that leaves, workers end, too.
-KILLING = """
-    import os, signal, time
-    from pathlib import Path
-    from tests.plugin.breakage import lose_browser, note
-
-    def kill():
-        if not Path("killed.txt").exists():
-            Path("killed.txt").touch()
-            ours = "PYTEST_XDIST_WORKER" not in os.environ
-            os.kill(os.getpid() if ours else os.getppid(), signal.SIGKILL)
-            time.sleep(1)
-"""
 SUITE = {
     "killing.py": KILLING,
     "test_it.py": """
@@ -82,23 +64,10 @@ VERDICTS = {
 ONCE = ["passes", "fails", "xfails", "last"]
 
 
-def ran(run: SuiteRun) -> Counter[str]:
-    """Return how often each test has run, in all runs of the suite."""
-    return Counter(run.log("test_it.txt"))
-
-
-def kept(run: SuiteRun) -> set[str]:
-    return {test["nodeid"].partition("::")[2] for test in run.summary["tests"] if test.get("kept")}
-
-
 def rows(folder: Path) -> list[dict[str, Any]]:
     return History(folder / ".resilience" / "history.duckdb").read(
         "SELECT nodeid, verdict, sid FROM test_results ORDER BY nodeid"
     )
-
-
-def resumable(folder: Path) -> list[Path]:
-    return list(folder.glob(".resilience/resume/*"))
 
 
 @pytest.fixture(scope="module")
@@ -247,94 +216,6 @@ def test_a_run_that_was_killed_when_all_had_run_is_told_without_running_anything
     assert run.log("test_it.txt") == ["ran"]
 
 
-ORDER = {
-    "killing.py": KILLING,
-    "test_it.py": """
-        from killing import kill, note
-
-        def test_a():
-            note("a")
-
-        def test_b():
-            note("b")
-            kill()
-    """,
-}
-
-
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_other_tests_than_then_are_refused_unless_that_is_asked_for(
-    arguments: tuple[str, ...], run_inner: RunInner, tmp_path: Path
-) -> None:
-    """A refused run leaves everything as it was."""
-    plugins = ("xdist",)
-    assert run_inner(ORDER, *arguments, plugins=plugins, folder=tmp_path).status == -9
-    before = sorted(resumable(tmp_path))
-    narrow = run_inner(ORDER, RESUME, "-k", "test_b", *arguments, plugins=plugins, folder=tmp_path)
-    assert narrow.status == 4, narrow.output
-    assert "1 missing (test_it.py::test_a)" in narrow.output
-    assert CHANGED in narrow.output
-    changed = {**ORDER, "test_new.py": "def test_new(): pass\n"}
-    wide = run_inner(changed, RESUME, *arguments, plugins=plugins, folder=tmp_path)
-    assert wide.status == 4, wide.output
-    assert "1 new (test_new.py::test_new)" in wide.output
-    assert sorted(resumable(tmp_path)) == before
-    run = run_inner(
-        changed, CHANGED, "-k", "test_b or test_new", *arguments, plugins=plugins, folder=tmp_path
-    )
-    assert run.verdicts == {"test_b": "passed", "test_new": "passed"}, run.output
-    assert ran(run)["a"] == 1
-
-
-def test_verdicts_of_tests_that_are_still_there_are_kept_where_others_have_come(
-    run_inner: RunInner, tmp_path: Path
-) -> None:
-    assert run_inner(ORDER, folder=tmp_path).status == -9
-    changed = {**ORDER, "test_new.py": "def test_new(): pass\n"}
-    run = run_inner(changed, CHANGED, folder=tmp_path)
-    assert run.verdicts == dict.fromkeys(["test_a", "test_b", "test_new"], "passed"), run.output
-    assert kept(run) == {"test_a"}
-    assert run.log("test_it.txt") == ["a", "b", "b"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        pytest.param((RESUME,), "there is nothing to resume beside", id="nothing"),
-        pytest.param((RESUME, "--no-resilience-db"), "without a history nothing is", id="no-db"),
-        pytest.param((RESUME, "-n1", "--dist=each"), "with --dist each every worker", id="each"),
-    ],
-)
-def test_where_nothing_can_be_resumed_nothing_is_run(
-    arguments: tuple[str, ...], told: str, run_inner: RunInner
-) -> None:
-    run = run_inner("def test_it(): assert False\n", *arguments, plugins=("xdist",))
-    assert run.status == 4
-    assert f"ERROR: {RESUME}: {told}" in run.output
-    assert "[cannot-resume]" in run.output
-
-
-def test_it_needs_the_plugin_to_be_switched_on(run_inner: RunInner) -> None:
-    run = run_inner("def test_it(): pass\n", RESUME, resilience=False)
-    assert run.status == 4
-    assert "--resilience-resume needs --resilience" in run.output
-
-
-def test_a_run_that_goes_on_is_not_resumed(run_inner: RunInner, tmp_path: Path) -> None:
-    source = f"""
-        import subprocess, sys
-
-        def test_it():
-            if "{RESUME}" in sys.argv:
-                return
-            done = subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:], "{RESUME}"],
-                                  capture_output=True, text=True)
-            assert done.returncode == 4
-            assert "the last run goes on in process" in done.stdout + done.stderr
-    """
-    assert run_inner(source, folder=tmp_path).verdicts == {"test_it": "passed"}
-
-
 def test_a_kept_failure_does_not_end_a_run_that_stops_at_the_first_one(
     run_inner: RunInner, tmp_path: Path
 ) -> None:
@@ -430,40 +311,3 @@ def test_records_that_are_missing_of_the_killed_run_are_counted(
     run = run_inner(ORDER, RESUME, folder=tmp_path)
     assert run.log("test_it.txt") == ["a", "b", "a", "b"], run.output
     assert run.summary["events_lost"] == 1
-
-
-def result(verdict: Verdict) -> TestResult:
-    failed = verdict.fails_session
-    outcome = "failed" if failed else "passed"
-    if verdict in (Verdict.SKIPPED, Verdict.XFAILED):
-        outcome = "skipped"
-    last = Attempt(outcome=outcome, traceback="E  why" if failed else "", duration_s=2.0)
-    return TestResult("t.py::test_a", verdict.value, started_us=5, reason="why", attempts=[last])
-
-
-@pytest.mark.parametrize("verdict", Verdict, ids=lambda verdict: verdict.value)
-def test_a_kept_verdict_counts_as_what_it_was(verdict: Verdict, pytestconfig: Any) -> None:
-    """By pytest's own way of counting reports."""
-    reports = kept_reports(result(verdict))
-    told = [
-        pytestconfig.hook.pytest_report_teststatus(report=report, config=pytestconfig)[0]
-        for report in reports
-    ]
-    wanted = {
-        Verdict.RECOVERED: "passed",
-        Verdict.UNRECOVERED: "failed",
-        Verdict.BLOCKED: "failed",
-    }.get(verdict, verdict.value)
-    # Without the names that a run with the plugin gives them.
-    assert [name for name in told if name] == [wanted]
-    assert all(getattr(report, KEPT) for report in reports)
-    assert sum(report.duration for report in reports) == 2.0
-
-
-@pytest.mark.parametrize("phase", ["setup", "call", "teardown"])
-def test_a_failure_is_told_in_the_phase_it_came_from(phase: str) -> None:
-    failed = result(Verdict.FAILED)
-    failed.attempts[-1].phase = phase
-    outcomes = [(report.when, report.outcome) for report in kept_reports(failed)]
-    ran = {"setup": ("setup", "teardown")}.get(phase, ("setup", "call", "teardown"))
-    assert outcomes == [(when, "failed" if when == phase else "passed") for when in ran]

@@ -9,12 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.store.live.world import (
-    Shared,
-    Start,
-    heard,
-    said,
-)
+from tests.store.live.world import Shared, Start, heard, said
 
 
 @pytest.fixture

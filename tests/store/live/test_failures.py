@@ -9,19 +9,10 @@ from typing import Any
 
 import pytest
 
-from pytest_resilience.core.circuit import (
-    CircuitState,
-)
+from pytest_resilience.core.circuit import CircuitState
 from pytest_resilience.core.circuit_record import CircuitRecord
 from pytest_resilience.store.live import SharedCells
-from tests.store.live.world import (
-    _FULL,
-    Shared,
-    Start,
-    Step,
-    counted,
-    ended,
-)
+from tests.store.live.world import _FULL, Shared, Start, Step, counted, ended
 
 
 def change(path: Path, statement: str) -> None:

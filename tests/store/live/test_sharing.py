@@ -12,12 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_resilience.core.circuit import (
-    CircuitBreaker,
-    CircuitState,
-    Outcome,
-    Permit,
-)
+from pytest_resilience.core.circuit import CircuitBreaker, CircuitState, Outcome, Permit
 from pytest_resilience.core.circuit_record import CircuitRecord
 from pytest_resilience.core.registry import CircuitRegistry
 from pytest_resilience.store import live

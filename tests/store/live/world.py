@@ -9,10 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytest_resilience.core.circuit import (
-    CircuitBreaker,
-    CircuitConfig,
-)
+from pytest_resilience.core.circuit import CircuitBreaker, CircuitConfig
 from pytest_resilience.core.circuit_record import CircuitRecord
 from pytest_resilience.store.live import SharedCells
 
