@@ -47,8 +47,11 @@ def _cache() -> jinja2.BytecodeCache | None:
 
     class Cache(jinja2.FileSystemBytecodeCache):
         def load_bytecode(self, bucket: Bucket) -> None:
-            with suppress(OSError):
+            try:
                 super().load_bytecode(bucket)
+            # Of half a file pickle may raise anything; what is not loaded is compiled, and kept.
+            except Exception:  # noqa: BLE001
+                bucket.reset()
 
         def dump_bytecode(self, bucket: Bucket) -> None:
             with suppress(OSError):

@@ -48,6 +48,15 @@ def test_what_cannot_be_read_is_made_anew(content: bytes) -> None:
     assert path.read_bytes() != content
 
 
+@pytest.mark.parametrize("size", [3, 15, 30, 50, 500])
+def test_what_was_cut_off_is_made_anew(size: int) -> None:
+    environment().get_template(NAME)
+    (path,) = kept()
+    path.write_bytes(path.read_bytes()[:size])
+    assert environment().get_template(NAME).name == NAME
+    assert path.stat().st_size > size
+
+
 def test_a_folder_that_cannot_be_made_is_no_hindrance(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
