@@ -301,22 +301,29 @@ class Task:
             if self._resumed is not None:
                 for session_id in self._resumed.entry.sessions:
                     self._journals.remove(session_id)
-            for session_id in self._journals.clean([*self._kept(), *self._expected]):
-                # Nobody will resume it, and so nobody else will end what it has left.
-                self._end_left(session_id)
+            # Nobody will resume these, and so nobody else will end what they have left.
+            gone = self._journals.clean([*self._kept(), *self._expected])
+            _note_ended(self._faults, sum(map(self._end_left, gone)), "runs that were killed")
 
-    def _end_left(self, session_id: str) -> None:
+    def _end_left(self, session_id: str) -> int:
         try:
-            if wards.are_left(session_id) and (ended := wards.reap(session_id)):
-                told = f"{ended} drivers that a run which was killed had left"
-                self._faults.notes["ended"] = told
+            return wards.reap(session_id) if wards.are_left(session_id) else 0
         except Exception as fault:  # noqa: BLE001 - tidying up must not change a verdict
             self._faults(fault)
+            return 0
 
     def pytest_unconfigure(self) -> None:
         """Let others resume what is left."""
         if self._journals is not None:
             self._journals.close()
+
+
+def _note_ended(faults: FaultReporter, ended: int, run: str) -> None:
+    """Tell that so many drivers that `run` had left were ended, besides what is told already."""
+    if ended:
+        drivers = "1 driver" if ended == 1 else f"{ended:,} drivers"
+        told = f"{drivers} that {run} had left"
+        faults.notes["ended"] = "; ".join(filter(None, (faults.notes.get("ended"), told)))
 
 
 @contextlib.contextmanager
@@ -359,9 +366,7 @@ def _look_back(config: pytest.Config, settings: Settings, faults: FaultReporter)
         faults.warn(
             "a process of the run that is resumed still lives; what it was running runs again"
         )
-    reaped = sum(map(wards.reap, entry.sessions))
-    if reaped:
-        faults.notes["ended"] = f"{reaped} drivers that the run that is resumed had left"
+    _note_ended(faults, sum(map(wards.reap, entry.sessions)), "the run that is resumed")
     lost = sum(sum(Records(spools, sid).lost().values()) for sid in entry.sessions)
     results = journal.finished(settings.db, entry.sessions)
     known = set(entry.nodeids)

@@ -311,3 +311,35 @@ def test_records_that_are_missing_of_the_killed_run_are_counted(
     run = run_inner(ORDER, RESUME, folder=tmp_path)
     assert run.log("test_it.txt") == ["a", "b", "a", "b"], run.output
     assert run.summary["events_lost"] == 1
+
+
+def test_what_killed_runs_have_left_is_ended_by_a_run_that_does_all_they_had_to_do(
+    run_inner: RunInner, tmp_path: Path
+) -> None:
+    """Nobody will resume them, and so nobody else would; it is told of all together."""
+    suite = """
+        import json, os, signal, tempfile
+        from pathlib import Path
+
+        def test_it():
+            for number in range(2):
+                profile, mark = Path(f"profile{number}").absolute(), Path(f"killed{number}")
+                if not mark.exists():
+                    mark.touch()
+                    profile.mkdir()
+                    name = f"pytest-resilience-{os.environ['RESILIENCE_SESSION']}-main.jsonl"
+                    left = {"id": "s", "driver": [2**30, 0.0], "browser": [2**30, 0.0]}
+                    note = json.dumps({**left, "profile": str(profile)})
+                    Path(tempfile.gettempdir(), name).write_text(note + "\\n")
+                    os.kill(os.getpid(), signal.SIGKILL)
+    """
+    surroundings = {"TMPDIR": str(tmp_path)}
+    for _ in range(2):
+        assert run_inner(suite, folder=tmp_path, env=surroundings).status == -9
+    assert len(list(tmp_path.glob("pytest-resilience-*"))) == 2
+    run = run_inner(suite, folder=tmp_path, env=surroundings)
+    assert run.verdicts == {"test_it": "passed"}, run.output
+    ended = run.summary["session"]["facts"]["ended"]
+    assert ended == "2 drivers that runs that were killed had left"
+    assert list(tmp_path.glob("profile*")) == []
+    assert list(tmp_path.glob("pytest-resilience-*")) == []
