@@ -194,7 +194,7 @@ class _Supervised:
             self._inbox.put(interrupt)
 
     def _ask(self, function: Callable[[], Any]) -> Any:
-        # Each logger there is, and that has one, costs each test of a pytest that looks at all.
+        # It comes with loggers, and for each logger there is pytest does more for each test.
         from concurrent.futures import Future
 
         call = _Call(function, Future())
