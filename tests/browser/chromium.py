@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 from selenium import webdriver
 
@@ -18,6 +20,14 @@ Eventually = Callable[..., bool]
 
 #: Selenium alone needs more than 150 s to quit what is frozen.
 FAR_TOO_LONG_S = 120.0
+
+
+@contextlib.contextmanager
+def in_time() -> Iterator[None]:
+    """See to it that what is done here is bounded."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < FAR_TOO_LONG_S
 
 
 def session_of(registry: SessionRegistry, driver: object) -> DriverSession:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,9 +15,7 @@ from pytest_resilience.browser import probes, processes
 from pytest_resilience.browser.processes import ProcessId
 from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 from pytest_resilience.core.evidence import Evidence
-
-#: Selenium alone needs minutes to quit what does not answer.
-FAR_TOO_LONG_S = 120.0
+from tests.browser.chromium import in_time
 
 pytestmark = pytest.mark.browser
 
@@ -112,9 +109,8 @@ def test_a_quit_at_a_frozen_endpoint_is_bounded(
     os.kill(far[1].pid, signal.SIGSTOP)
     assert eventually(lambda: processes.state(far[1]) == "stopped")
     assert Evidence(probes.probe(session)).answer("grid") == "silent"
-    began = time.monotonic()
-    driver.quit()
-    assert time.monotonic() - began < FAR_TOO_LONG_S
+    with in_time():
+        driver.quit()
     os.kill(far[1].pid, signal.SIGCONT)
 
 

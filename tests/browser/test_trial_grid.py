@@ -22,16 +22,9 @@ from pytest_resilience.browser.trial import Trial
 from pytest_resilience.browser.wire import Wire
 from tests.acceptance.grid import Grid, stopped
 from tests.acceptance.inner import processes_of
+from tests.browser.chromium import FAR_TOO_LONG_S, Eventually
 from tests.browser.conftest import CHROME_ARGUMENTS, found
-from tests.browser.trials import (
-    AMPLE_S,
-    FAR_TOO_LONG_S,
-    SHORT_S,
-    Eventually,
-    timed,
-    trial_of,
-    written,
-)
+from tests.browser.trials import AMPLE_S, SHORT_S, timed, trial_of, written
 
 # Behind a real Grid
 

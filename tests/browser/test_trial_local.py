@@ -17,22 +17,14 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
-from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
+from pytest_resilience.browser.sessions import SessionRegistry
 from pytest_resilience.browser.starts import FailedStart, Launch
 from pytest_resilience.browser.trial import Trial
 from pytest_resilience.browser.wire import Wire
 from tests.acceptance.inner import processes_of
+from tests.browser.chromium import FAR_TOO_LONG_S, Chrome, Eventually, session_of
 from tests.browser.conftest import CHROME_ARGUMENTS, found
-from tests.browser.trials import (
-    AMPLE_S,
-    FAR_TOO_LONG_S,
-    SHORT_S,
-    Chrome,
-    Eventually,
-    timed,
-    trial_of,
-    written,
-)
+from tests.browser.trials import AMPLE_S, SHORT_S, timed, trial_of, written
 from tests.ports import free_port
 
 # On this machine
@@ -80,7 +72,7 @@ class TestLocal:
         nothing_left: Callable[[], object],
     ) -> None:
         driver = chrome()
-        session = recorded(registry, driver)
+        session = session_of(registry, driver)
         driver.quit()
         del driver
         gc.collect()
@@ -292,12 +284,6 @@ def test_a_driver_somebody_else_has_started_can_be_tried(
         service.stop()
 
 
-def recorded(registry: SessionRegistry, driver: object) -> DriverSession:
-    session = registry.session_of(driver)
-    assert session is not None
-    return session
-
-
 @pytest.mark.browser
 def test_how_a_driver_was_started_is_recorded(
     chrome: Chrome, registry: SessionRegistry, tmp_path: Path
@@ -310,7 +296,7 @@ def test_how_a_driver_was_started_is_recorded(
         env=surroundings,
         popen_kw={"cwd": str(tmp_path)},
     )
-    launch = recorded(registry, driver).launch
+    launch = session_of(registry, driver).launch
     driver.quit()
     assert launch is not None
     assert launch.command[0] == found("chromedriver")

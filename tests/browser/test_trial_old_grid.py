@@ -15,7 +15,8 @@ from pytest_resilience.browser import throwaway
 from pytest_resilience.browser.starts import FailedStart
 from pytest_resilience.browser.trial import Trial
 from pytest_resilience.browser.wire import Wire
-from tests.browser.trials import AMPLE_S, FAR_TOO_LONG_S, Eventually
+from tests.browser.chromium import FAR_TOO_LONG_S, Eventually
+from tests.browser.trials import AMPLE_S
 
 # Behind a Grid that does not notice when nobody waits any more
 
