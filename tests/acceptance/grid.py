@@ -16,7 +16,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -24,6 +24,9 @@ import pytest
 from tests.acceptance import lab
 from tests.acceptance.inner import processes_of
 from tests.ports import free_port
+
+if TYPE_CHECKING:
+    from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-resilience"
 JAR = CACHE / "selenium-server.jar"
@@ -196,3 +199,14 @@ def stopped(*pids: int) -> Iterator[None]:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def acquaint(registry: SessionRegistry, session: DriverSession) -> None:
+    """Wait until the watchdog has heard of all that is behind a session: else none is missed."""
+    watchdog = registry.guard._watchdog
+    assert watchdog is not None
+    deadline = time.monotonic() + _START_LIMIT_S
+    while session not in watchdog._heard:
+        assert time.monotonic() < deadline, "the watchdog has not looked at the session"
+        time.sleep(0.05)
+    assert session.care.tunnel is not None, "no way to the browser was found"

@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
 import psutil
 
+from tests.acceptance.grid import acquaint
 from tests.acceptance.grid_faults import GridLab, driver_on_node
 from tests.acceptance.live import Fault, Lab
 from tests.acceptance.victims import (
@@ -26,9 +26,6 @@ from tests.acceptance.victims import (
     signalled,
     until,
 )
-
-#: Seconds in which what is behind a grid has come to be known: only then it can be missed.
-_ACQUAINTANCE_S = 2.0
 
 
 def visit(driver: Any, lab: Lab) -> object:
@@ -68,8 +65,7 @@ def stop_behind_grid(
         driver = lab.browser("grid")
         session = lab.registry.session_of(driver)
         assert session is not None
-        until(lambda: session.care.tunnel is not None)
-        time.sleep(_ACQUAINTANCE_S)
+        acquaint(lab.registry, session)
         return _stopped(lab, which(lab, driver), functools.partial(visit, driver, lab))
 
     return strike

@@ -22,7 +22,7 @@ from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 from pytest_resilience.core.classifier import classify
 from pytest_resilience.core.evidence import Evidence
 from pytest_resilience.core.failures import ErrorType, Failure
-from tests.acceptance.grid import Grid, stopped
+from tests.acceptance.grid import Grid, acquaint, stopped
 from tests.acceptance.inner import told
 from tests.acceptance.lab import ARGUMENTS, PAGE
 
@@ -71,11 +71,7 @@ def connect(grid: Grid, registry: SessionRegistry) -> Connect:
         driver.get(PAGE)
         session = registry.session_of(driver)
         assert session is not None
-        deadline = time.monotonic() + 20
-        # Only what was heard before is missed later.
-        while session.care.tunnel is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        time.sleep(2)
+        acquaint(registry, session)
         return driver, session
 
     return start
