@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from tests.acceptance import lab
-from tests.acceptance.inner import processes_of
+from tests.acceptance.inner import kill_all, processes_left
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -121,11 +121,11 @@ class Grid:
 
     def close(self) -> None:
         """Kill all of it, whatever state it is in, and what was left by parts that died."""
-        left = processes_of(self._temporary)
-        for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(left, 10)
+        # A part that is about to die may be starting another process.
+        for _ in range(3):
+            kill_all(self._temporary)
+            if not processes_left(self._temporary, within_s=10):
+                break
         for part in (self.hub, *self.nodes):
             part.wait(10)
 

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_resilience.browser.sessions import SessionRegistry
 from tests.acceptance.grid_faults import GRID, GridLab
-from tests.acceptance.inner import processes_of, sources, told
+from tests.acceptance.inner import processes_left, sources, told
 from tests.acceptance.live import Fault, diagnose
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def lab() -> Iterator[GridLab]:
     yield lab
     lab.close()
     registry.unwatch()
-    left = processes_of(folder)
+    left = processes_left(folder)
     shutil.rmtree(folder, ignore_errors=True)
     assert left == []
 

@@ -12,13 +12,13 @@ pytestmark = pytest.mark.browser
 def test_stopped_browsers_and_drivers_are_ended_within_bounds(run_browsers: Run) -> None:
     """The command is given up when the suite's own limit ends it; a quit needs no limit.
 
-    On a stopped browser alone, selenium's `quit` would outlast the time this run may take.
+    On two stopped ones, selenium's `quit` would outlast the time this run may take.
     """
     plan = {
         "test_browser_stops_in_call": ("call", "stop"),
         "test_driver_stops_in_call": ("call", "stop"),
     }
-    run = run_browsers({"test_it.py": "@hanging"}, plan=plan, timeout=140)
+    run = run_browsers({"test_it.py": "@hanging"}, plan=plan, timeout=280)
     assert told(run) == {
         "test_browser_stops_in_call": (
             "recovered",

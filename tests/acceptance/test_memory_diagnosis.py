@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_resilience.browser.sessions import SessionRegistry
-from tests.acceptance.inner import processes_of
+from tests.acceptance.inner import processes_left
 from tests.acceptance.live import Fault, Lab, diagnose, starts
 from tests.acceptance.memory_faults import (
     IMPOSSIBLE,
@@ -35,7 +35,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     yield lab
     lab.close()
     registry.unwatch()
-    left = processes_of(folder)
+    left = processes_left(folder)
     shutil.rmtree(folder, ignore_errors=True)
     assert left == []
 

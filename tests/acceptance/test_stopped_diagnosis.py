@@ -17,7 +17,7 @@ import pytest
 
 from pytest_resilience.browser.sessions import SessionRegistry
 from tests.acceptance.grid_faults import GridLab
-from tests.acceptance.inner import processes_of
+from tests.acceptance.inner import processes_left
 from tests.acceptance.live import Fault, Lab, diagnose, starts
 from tests.acceptance.stopped_faults import STOPPED, STOPPED_BEHIND_GRID
 
@@ -37,7 +37,7 @@ def folder() -> Iterator[Path]:
     # Chromium puts a socket in it, whose path must be short.
     folder = Path(tempfile.mkdtemp(prefix="pr-"))
     yield folder
-    left = processes_of(folder)
+    left = processes_left(folder)
     shutil.rmtree(folder, ignore_errors=True)
     assert left == []
 

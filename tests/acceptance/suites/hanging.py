@@ -7,8 +7,8 @@ import pytest
 @pytest.fixture
 def driver():
     driver = lab.launch()
-    lab.give_up_soon(driver, 4)
     lab.visit(driver)
+    lab.give_up_soon(driver, 4)
     yield driver
     driver.quit()
     lab.log("quit returned")
