@@ -199,8 +199,8 @@ class TestReport:
         self, record: CircuitRecord, generation: int | None, number: int, outcome: Outcome
     ) -> None:
         before = record._replace(stale=5)
-        told = {"outcome": outcome, "generation": generation, "number": number}
-        after, counts, moves = rules.report(before, CONFIG, NOW, LOW, **told)  # type: ignore[arg-type]
+        told: dict[str, Any] = {"outcome": outcome, "generation": generation, "number": number}
+        after, counts, moves = rules.report(before, CONFIG, NOW, LOW, **told)
         assert (counts, moves) == (False, ())
         assert after == before._replace(stale=6, changed_at=NOW)
 

@@ -41,7 +41,7 @@ class TestManyThreads:
             barrier.wait(60)
             try:
                 work(number)
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is asserted below
                 errors.append(error)
 
         threads = [threading.Thread(target=run, args=(n,)) for n in range(self.THREADS)]

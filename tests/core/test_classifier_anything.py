@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -91,16 +92,16 @@ class Hostile:
     [None, 7, b"tab crashed", ["tab crashed"], Hostile()],
     ids=["none", "number", "bytes", "list", "hostile"],
 )
-def test_message_that_is_no_text_does_not_raise(message: object) -> None:
+def test_message_that_is_no_text_does_not_raise(message: Any) -> None:
     """Values of wrong types are diagnosed as well as may be."""
-    said = ExceptionFact(("selenium.common.exceptions.WebDriverException",), message)  # type: ignore[arg-type]
+    said = ExceptionFact(("selenium.common.exceptions.WebDriverException",), message)
     assert diagnose(said).rule
 
 
 @pytest.mark.parametrize("chain", [None, 7, "text", (None,), ({},)], ids=repr)
-def test_chain_that_is_none_does_not_raise(chain: object) -> None:
+def test_chain_that_is_none_does_not_raise(chain: Any) -> None:
     """Even what is no chain at all has a diagnosis."""
-    said = Failure("test_it.py::test_it", "call", chain)  # type: ignore[arg-type]
+    said = Failure("test_it.py::test_it", "call", chain)
     found = classify(said, NOBODY_ASKED)
     assert found.rule
     assert not found.error_type.infrastructure
