@@ -34,8 +34,10 @@ def tab_crashed(driver: Chrome) -> None:
     """The page's process dies; the browser around it lives on and shows a sad face."""
     for browser in _browser(driver):
         for process in browser.children(recursive=True):
-            if any(argument.startswith("--type=renderer") for argument in process.cmdline()):
-                process.kill()
+            # Others come and go by themselves.
+            with suppress(psutil.NoSuchProcess):
+                if any(argument.startswith("--type=renderer") for argument in process.cmdline()):
+                    process.kill()
 
 
 FAULTS = {fault.__name__: fault for fault in (browser_killed, chromedriver_killed, tab_crashed)}
