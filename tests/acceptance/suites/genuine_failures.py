@@ -327,7 +327,7 @@ def test_own_socket_refused(driver):
 
 
 def test_own_request_answered_with_error(driver, app):
-    urllib.request.urlopen(f"{app}/status/503", timeout=5)
+    urllib.request.urlopen(f"{app}/status/503", timeout=60)
 
 
 def test_own_timeout(driver):
