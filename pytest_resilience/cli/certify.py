@@ -152,7 +152,8 @@ class Runs:
 
         try:
             rows = History(self._history).read(_STRUCK, [summary["session"]["session_id"]])
-        except StoreError:
+        except StoreError as error:
+            narrate(f"where tests were struck is unknown: {error.message}")
             # What is expected anywhere is expected there.
             return {}
         told = [json.loads(row["data"]) for row in rows]
