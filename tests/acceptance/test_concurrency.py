@@ -15,7 +15,7 @@ import duckdb
 import psutil
 import pytest
 
-from tests.acceptance.inner import Run, processes_of, sources
+from tests.acceptance.inner import Run, processes_left, sources
 from tests.acceptance.memory_faults import IMPOSSIBLE, Group
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def test_a_limit_that_others_use_up_is_told(tmp_path: Path, temporary: Path) -> 
     assert (one.returncode, other.returncode) == (0, 1), output
     assert "--resilience-max-browsers is 1, and in use are 1: main of one (pid" in output
     assert "1 unrecovered" in output
-    assert processes_of(temporary) == [], "the driver of the browser that was not let in"
+    assert processes_left(temporary) == [], "the driver of the browser that was not let in"
 
 
 @pytest.fixture
