@@ -4,7 +4,7 @@ What is expected of each fault is what the catalogue, and so the reference page,
 each of them happens for real is proven by the tests of the browser room.
 
 With ``ACCEPTANCE=full`` in the environment every fault strikes on every platform on which it is
-possible; without, those of `SAMPLES`.
+possible; without, those of `SAMPLES`, in one run for all of them.
 """
 
 from __future__ import annotations
@@ -14,34 +14,42 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from pytest_resilience.core.injection import FOXES, Fault, Intensity, Need, Platform, faults
 from pytest_resilience.core.injection import FailureType as Type
-from pytest_resilience.core.injection import Fault, Intensity, Platform, faults
 from tests.acceptance.grid import Grid
 from tests.acceptance.inner import Run, processes_of, remains, sources
 from tests.conftest import RunSuite, SuiteRun
 
 pytestmark = pytest.mark.browser
 
+RunOf = Callable[[Platform, bool], SuiteRun]
+
 FULL = os.environ.get("ACCEPTANCE") == "full"
-KINDS = {
-    Platform.CHROMIUM: "chrome",
-    Platform.FIREFOX: "firefox",
-    Platform.GRID_CHROMIUM: "chrome",
-    Platform.GRID_FIREFOX: "firefox",
-}
+#: Those that take longest first, so that no worker is left alone with them.
+PLATFORMS = (
+    Platform.GRID_FIREFOX,
+    Platform.FIREFOX,
+    Platform.GRID_CHROMIUM,
+    Platform.CHROMIUM,
+)
 REMOTE = (Platform.GRID_CHROMIUM, Platform.GRID_FIREFOX)
-#: What strikes in every run of the whole test suite.
+#: What strikes in every run of the whole test suite: each type, and each way of striking.
 SAMPLES = {
-    Platform.CHROMIUM: ("kill_browser",),
-    Platform.FIREFOX: ("kill_browser",),
-    Platform.GRID_CHROMIUM: ("crash_browser",),
+    Platform.CHROMIUM: (
+        *("go_offline", "limit_memory", "crash_gpu_process", "answer_500", "stall_page_load"),
+        *("delay_commands", "crash_tab", "kill_browser", "freeze_browser", "kill_driver"),
+        *("kill_worker", "corrupt_history", "fail_application_database", "raise_error"),
+    ),
+    Platform.FIREFOX: ("go_offline", "kill_browser"),
+    Platform.GRID_CHROMIUM: ("crash_browser", "cut_driver_connection"),
+    # It takes longest to start, and differs least from the others.
     Platform.GRID_FIREFOX: (),
 }
 #: Where a fault strikes, if not in the call.
@@ -60,6 +68,8 @@ IN_VAIN = (
 )
 #: What breaks something that is there with --resilience alone.
 OUR_OWN = ("lock_history", "corrupt_history", "raise_in_observer")
+#: The test that nothing is injected into.
+PEACE = "test_nothing_is_injected"
 VERDICTS = {
     "survived": ("passed",),
     "recovered": ("recovered",),
@@ -89,20 +99,8 @@ def chosen(platform: Platform) -> list[Fault]:
     return [f for f in faults(platform) if FULL or f.name in SAMPLES[platform]]
 
 
-def name_of(fault: Fault) -> str:
-    return f"{fault.type.value}-{fault.intensity.value}"
-
-
-def cases(tried: Iterable[Fault]) -> str:
-    """Return what the inner suite is told to inject."""
-    told = [
-        (
-            *(name_of(f), f.type.value, f.intensity.value),
-            *(POINTS.get((f.type, f.intensity), {}), f.name in IN_VAIN),
-        )
-        for f in tried
-    ]
-    return json.dumps(told)
+def name_of(platform: Platform, fault: Fault) -> str:
+    return f"{platform.name}-{fault.type.value}-{fault.intensity.value}".lower()
 
 
 def each(of: Callable[[Fault], bool] = lambda _fault: True) -> pytest.MarkDecorator:
@@ -110,8 +108,8 @@ def each(of: Callable[[Fault], bool] = lambda _fault: True) -> pytest.MarkDecora
     return pytest.mark.parametrize(
         ("platform", "fault"),
         [
-            pytest.param(platform, fault, id=f"{platform.name}-{name_of(fault)}".lower())
-            for platform in KINDS
+            pytest.param(platform, fault, id=name_of(platform, fault))
+            for platform in PLATFORMS
             for fault in chosen(platform)
             if of(fault)
         ],
@@ -145,18 +143,18 @@ def run_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     in_folder: Any = inspect.unwrap(run_suite)
     folders: list[Path] = []
 
-    def run(browser: str, tried: Iterable[Fault], *options: str, resilience: bool) -> SuiteRun:
+    def run(env: dict[str, str], *options: str, resilience: bool) -> SuiteRun:
         # Chromium puts a socket in it, whose path must be short.
         temporary = Path(tempfile.mkdtemp(prefix="pr-"))
         folders.append(temporary)
         here: RunSuite = in_folder(tmp_path_factory.mktemp("injected"))
-        env = {"TMPDIR": str(temporary), "BROWSER": browser, "CASES": cases(tried)}
         run = here(
             sources({"conftest.py": ITS_OWN, "test_it.py": "@injected"}),
-            *("--junitxml", "junit.xml", "-n", "2", "--tb", "short", *options),
+            *("--junitxml", "junit.xml", "-n", "2", "--maxschedchunk", "1", "--tb", "short"),
+            *options,
             resilience=resilience,
             plugins=("xdist.plugin",),
-            env=env if resilience else {**env, "ALONE": "1"},
+            env={**env, "TMPDIR": str(temporary)},
             timeout=900,
         )
         left = remains(temporary) if resilience else list(map(str, processes_of(temporary)))
@@ -190,39 +188,57 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Grid
 
 
 @pytest.fixture(scope="module")
-def run_of(run_here: Run, grid: Callable[[], Grid]) -> Callable[[Platform, bool], SuiteRun]:
-    """Return the run on a platform, with or without --resilience, that all tests of it share."""
+def run_of(run_here: Run, grid: Callable[[], Grid]) -> RunOf:
+    """Return the run on a platform that all tests of it share; a few faults share one run."""
+
+    def browser(platform: Platform) -> str:
+        kind = "firefox" if platform & FOXES else "chrome"
+        return f"{kind}@{grid().url}" if platform in REMOTE else kind
+
+    def case(platform: Platform, fault: Fault) -> list[Any]:
+        point = POINTS.get((fault.type, fault.intensity), {})
+        marker = {"type": fault.type.value, "intensity": fault.intensity.value, **point}
+        return [name_of(platform, fault), browser(platform), marker, fault.name in IN_VAIN]
 
     @functools.cache
-    def run(platform: Platform, resilience: bool) -> SuiteRun:
-        at = f"@{grid().url}" if platform in REMOTE else ""
-        tried = [fault for fault in chosen(platform) if resilience or noticeable(fault)]
-        options = ("--resilience-hang-timeout", "2") if resilience else ()
-        return run_here(KINDS[platform] + at, tried, *options, resilience=resilience)
+    def run(platforms: tuple[Platform, ...], resilience: bool) -> SuiteRun:
+        cases = [
+            case(platform, fault)
+            for platform in platforms
+            for fault in chosen(platform)
+            if resilience or noticeable(fault)
+        ]
+        env = {"CASES": json.dumps(cases)}
+        if resilience:
+            return run_here(env, "--resilience-hang-timeout", "2", resilience=True)
+        return run_here({**env, "ALONE": "1"}, resilience=False)
 
-    return run
+    return lambda platform, resilience: run((platform,) if FULL else PLATFORMS, resilience)
 
 
 @each(noticeable)
 def test_without_resilience_a_test_fails_by_it(
-    run_of: Callable[[Platform, bool], SuiteRun], platform: Platform, fault: Fault
+    run_of: RunOf, platform: Platform, fault: Fault
 ) -> None:
     """Unless it is one of those that take nothing but time."""
     run = run_of(platform, False)
-    expected = "failed" if fault.errors else "passed"
     found = outcomes(run)
-    assert found.get(f"test_shop[{name_of(fault)}]", "failed") == expected, run.output
-    assert found["test_nothing_is_injected"] == "passed"
+    # Of a test whose worker was lost, xdist itself tells.
+    name, lost = f"test_shop[{name_of(platform, fault)}]", fault.need is Need.XDIST
+    assert found.get(name, "failed" if lost else "missing") == (
+        "failed" if fault.errors else "passed"
+    ), run.output
+    assert found[PEACE] == "passed", run.output
 
 
 @each()
 def test_with_resilience_it_is_recovered_or_rightly_diagnosed(
-    run_of: Callable[[Platform, bool], SuiteRun], platform: Platform, fault: Fault
+    run_of: RunOf, platform: Platform, fault: Fault
 ) -> None:
-    run, test = run_of(platform, True), f"test_shop[{name_of(fault)}]"
+    run, test = run_of(platform, True), f"test_shop[{name_of(platform, fault)}]"
     assert run.verdicts[test] in VERDICTS[fault.outcome], run.attempts(test)
     told = errors(run, test)
     assert told, run.output
     labels = {error.label for error in fault.errors} if fault.errors else {None}
     assert set(told) <= labels, run.attempts(test)
-    assert run.verdicts["test_nothing_is_injected"] == "passed"
+    assert run.verdicts[PEACE] == "passed", run.output

@@ -26,10 +26,9 @@ LOOK = """
 const done = arguments[0];
 setTimeout(() => done(gl.isContextLost() ? 'WebGL context lost' : ''), 100);
 """
-#: Name, type, intensity and point of each failure, and whether a test waits for it in vain.
+#: Of each failure its name, the browser, the arguments of the marker, and whether a test waits in
+#: vain. A browser is a kind, followed by ``@`` and the address of its grid if it is behind one.
 CASES = json.loads(os.environ["CASES"])
-#: A kind of browser, or the address of a grid with a kind of browser before it.
-BROWSER = os.environ.get("BROWSER", "chrome")
 #: Whether nobody else looks after what is stopped.
 ALONE = "ALONE" in os.environ
 
@@ -54,8 +53,8 @@ def shop() -> Iterator[str]:
         server.shutdown()
 
 
-def start() -> Any:
-    kind, _at, address = BROWSER.partition("@")
+def start(browser: str) -> Any:
+    kind, _at, address = browser.partition("@")
     if kind == "firefox":
         options = lab.firefox_options()
         return webdriver.Remote(address, options=options) if address else lab.launch_firefox()
@@ -69,9 +68,9 @@ def start() -> Any:
 
 @pytest.fixture
 def driver(request: pytest.FixtureRequest, resilience: Any) -> Iterator[Any]:
-    driver = start()
-    given = getattr(request.node, "callspec", None)
-    if resilience.attempt == 1 and given is not None and given.params["in_vain"]:
+    browser, in_vain = getattr(request, "param", (CASES[-1][1], False))
+    driver = start(browser)
+    if in_vain and resilience.attempt == 1:
         driver.set_page_load_timeout(2)
         driver.set_script_timeout(2)
         lab.give_up_soon(driver, 4)
@@ -98,13 +97,13 @@ def end_what_is_stopped(driver: Any) -> None:
                 one.kill()
 
 
-def case(name: str, kind: str, intensity: str, named: dict[str, Any], in_vain: bool) -> Any:
-    mark = pytest.mark.inject_failure(kind, intensity, **named)
-    return pytest.param(kind, in_vain, id=name, marks=[mark])
+def case(name: str, browser: str, marker: dict[str, Any], in_vain: bool) -> Any:
+    mark = pytest.mark.inject_failure(**marker)
+    return pytest.param((browser, in_vain), marker["type"], id=name, marks=[mark])
 
 
-@pytest.mark.parametrize(("kind", "in_vain"), [case(*each) for each in CASES])
-def test_shop(driver: Any, shop: str, kind: str, in_vain: bool) -> None:
+@pytest.mark.parametrize(("driver", "kind"), [case(*each) for each in CASES], indirect=["driver"])
+def test_shop(driver: Any, shop: str, kind: str) -> None:
     driver.get(shop)
     assert driver.title == "Shop"
     if kind == "gpu_error":
