@@ -328,7 +328,8 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault("lock_history", _T.DATABASE_ERROR, _I.MILD, EVERYWHERE,
           "Another process holds the lock of the history file.", during=True),
     Fault("fail_application_database", _T.DATABASE_ERROR, _I.MODERATE, EVERYWHERE,
-          "The database of the application fails, as your own hook arranges it.",
+          "The database of the application fails, as your own hook arranges it; an error that "
+          "does not tell of a database out of reach or locked is not recovered.",
           (_E.DATABASE,), need=Need.HOOK),
     Fault("corrupt_history", _T.DATABASE_ERROR, _I.SEVERE, EVERYWHERE,
           "The history file is unreadable; the true one is put back afterwards.", during=True),

@@ -91,7 +91,7 @@ ITS_OWN = """
         return {"database_error:moderate": break_database}
 
     def refuse(*args, **kwargs):
-        raise sqlite3.OperationalError("unable to open database file")
+        raise sqlite3.OperationalError("database is locked")
 """
 
 
