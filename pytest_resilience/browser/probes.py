@@ -11,13 +11,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from pytest_resilience.browser import answers, endings, first, host, latch, processes, target
+from pytest_resilience.browser import (
+    answers,
+    endings,
+    first,
+    host,
+    latch,
+    loads,
+    processes,
+    target,
+)
 from pytest_resilience.browser.first import First
+from pytest_resilience.browser.loads import Load
 from pytest_resilience.browser.processes import ProcessId
 from pytest_resilience.core.evidence import (
     ALIVE,
     BROWSER_PROCESS,
-    BUSY,
     CLOSED,
     CRASHED,
     DEAD,
@@ -50,6 +59,7 @@ from pytest_resilience.core.failures import ErrorType
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession, FailedStart
+    from pytest_resilience.browser.tunnel import FarProcesses, Tunnel
     from pytest_resilience.browser.wire import Reply
 
 #: Seconds a driver or DevTools gets for an answer that needs no work (measured: 1 ms).
@@ -60,10 +70,8 @@ SESSION_LIMIT_S = 2.0
 GRID_LIMIT_S = 1.5
 #: Seconds for which an answer speaks for the session that gave it.
 _FRESH_S = 1.0
-#: Share of the time from which on a renderer that computes counts as busy.
-_BUSY_SHARE = 0.5
-#: Seconds over which the load of renderers is measured where no other probe takes time.
-_LOAD_S = 0.3
+#: What the rules about graphics read in a detail.
+_REPLACED = "started after the session"
 _LOST = LIFELESS | {STOPPED}
 _UNREACHABLE = frozenset({REFUSED, SILENT, ERROR})
 
@@ -166,8 +174,7 @@ class _Prober:
         before = set(session.relatives)
         roles = self._roles()
         renderers = [process for process, role in roles.items() if role == processes.RENDERER]
-        loads = {process: processes.demand_seconds(process) for process in renderers}
-        measured = time.monotonic()
+        load = self._load(renderers)
         yield from self._renderers(renderers)
         yield from self._gpu([p for p, role in roles.items() if role == processes.GPU], before)
         yield from self._wires()
@@ -178,8 +185,7 @@ class _Prober:
             return
         if self._answers.get(DRIVER_STATUS) not in (REFUSED, SILENT):
             yield from self._session_and_page()
-        if self._answers.get(SESSION, SILENT) == SILENT:
-            yield from self._busy(loads, measured)
+        yield from self._busy(load)
 
     def _at_once(self) -> list[ProbeResult]:
         """Ask the page alone; return nothing unless it answers, which settles the rest."""
@@ -218,12 +224,33 @@ class _Prober:
         yield self._note(_result(GRID, answers.grid_answer(reply, self._session.session_id), begun))
         if self._answers[GRID] in (*_UNREACHABLE, EMPTY):
             return
+        tunnel = self._session.care.tunnel
+        far = tunnel.processes(limit_s=self._limit(STATUS_LIMIT_S)) if tunnel else None
+        load = self._far_load(tunnel, far)
+        if tunnel and far and tunnel.has_new_graphics(far):
+            found = ProbeResult(GPU_PROCESS, ALIVE, f"pid {min(far.graphics)}, {_REPLACED}")
+            yield self._note(found)
         for asked in self._session_and_page():
             yield asked
             if asked.answer == REFUSED:
                 refuser = answers.refuser(reply, self._session.session_id, asked.detail)
                 if refuser is not None:
                     yield self._note(ProbeResult(*refuser))
+        yield from self._busy(load)
+
+    def _load(self, renderers: list[ProcessId]) -> Load:
+        def ask() -> dict[int, float]:
+            return {process.pid: processes.demand_seconds(process) for process in renderers}
+
+        return Load(ask(), ask, loads.SHARE)
+
+    def _far_load(self, tunnel: Tunnel | None, far: FarProcesses | None) -> Load:
+        def ask() -> Mapping[int, float]:
+            # The time for the session itself is used up by then.
+            found = tunnel.processes(limit_s=GRID_LIMIT_S) if tunnel else None
+            return found.renderers if found else {}
+
+        return Load(far.renderers if far else {}, ask, loads.SHARE_GOT)
 
     def _wires(self) -> Iterator[ProbeResult]:
         session = self._session
@@ -287,22 +314,13 @@ class _Prober:
             self._session.gpu = next(p for p in found if processes.state(p) == ALIVE)
         if before.isdisjoint(found):
             # Chromium replaces a graphics process that died, and the page lost its contexts.
-            detail = f"{detail}, started after the session"
+            detail = f"{detail}, {_REPLACED}"
         yield self._note(_result(GPU_PROCESS, (answer, detail), begun))
 
-    def _busy(self, loads: Mapping[ProcessId, float], since: float) -> Iterator[ProbeResult]:
-        """Say so if a renderer has been computing ever since its load was taken."""
-        if not loads:
-            return
-        begun = time.monotonic()
-        time.sleep(max(0.0, _LOAD_S - (begun - since)))
-        passed = time.monotonic() - since
-        for process, load in loads.items():
-            share = (processes.demand_seconds(process) - load) / passed
-            if share >= _BUSY_SHARE:
-                detail = f"pid {process.pid}, {share:.0%} of the time"
-                yield self._note(_result(RENDERER_PROCESS, (BUSY, detail), begun))
-                return
+    def _busy(self, load: Load) -> Iterator[ProbeResult]:
+        found = load.busy() if self._answers.get(SESSION, SILENT) == SILENT else None
+        if found is not None:
+            yield self._note(found)
 
     def _asked(
         self,

@@ -24,7 +24,7 @@ from pytest_resilience.browser.sessions import SessionRegistry
 from tests.acceptance.grid import Grid
 from tests.acceptance.lab import ARGUMENTS
 from tests.acceptance.live import Fault, Lab
-from tests.acceptance.live_faults import kill
+from tests.acceptance.live_faults import kill, lose_graphics_of, never_idle_in
 from tests.acceptance.victims import main_process, renderers, until
 
 #: Seconds a request may wait for a slot, instead of five minutes.
@@ -127,6 +127,46 @@ def crash_tab(lab: GridLab) -> object:
         driver.execute("executeCdpCommand", {"cmd": "Page.crash", "params": {}})
     lab.now()
     return driver.find_element("id", "buy")
+
+
+def never_idle(lab: GridLab) -> object:
+    """A page's script computes without end."""
+    return never_idle_in(_known(lab, lab.browser("grid")), lab)
+
+
+def stop_tab(lab: GridLab) -> object:
+    """Stop what renders the page, and load another one."""
+    driver = _known(lab, lab.browser("grid"))
+    driver.set_page_load_timeout(2)
+    for victim in renderers(driver):
+        victim.suspend()
+        lab.afterwards.append(functools.partial(_resume, victim))
+    lab.now()
+    return driver.get(lab.app.url)
+
+
+def _resume(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.resume()
+
+
+def lose_graphics(lab: GridLab) -> object:
+    """Kill the graphics process under a page that draws."""
+    options = webdriver.ChromeOptions()
+    for argument in (*ARGUMENTS, "--enable-unsafe-swiftshader"):
+        options.add_argument(argument)
+    driver = connect(lab.grid(), options)
+    lab.kept.append(driver)
+    lab.afterwards.append(lab.release)
+    return lose_graphics_of(_known(lab, driver), lab)
+
+
+def _known(lab: GridLab, driver: Any) -> Any:
+    """Return the driver once its browser can be asked for its processes."""
+    session = lab.registry.session_of(driver)
+    assert session is not None
+    until(lambda: session.care.tunnel is not None)
+    return driver
 
 
 def kill_node(lab: GridLab) -> object:
@@ -233,6 +273,12 @@ GRID = (
           evidence={"grid": "ok", "session": "crashed"}),
     _fatal("tab crashed (DevTools)", crash_tab, ("browser",), layer="browser",
           evidence={"grid": "ok", "session": "crashed"}),
+    _row("page computes for ever", never_idle, ("page",), infrastructure=False, spends=True,
+         evidence={"grid": "ok", "session": "silent", "renderer_process": "busy"}),
+    _row("tab stopped", stop_tab, ("browser",), layer="browser", spends=True, broken=True,
+         evidence={"grid": "ok", "session": "silent", "renderer_process": "unasked"}),
+    _row("graphics killed", lose_graphics, ("gpu",),
+         evidence={"grid": "ok", "session": "ok", "gpu_process": "alive"}),
     _fatal("driver killed", kill(driver_on_node, "grid"), ("driver",), layer="driver",
           evidence={"grid": "ok", "session": "refused", "driver_status": "refused"}),
     _row("browser nobody has", want_unknown("grid"), ("test_code",), infrastructure=False,

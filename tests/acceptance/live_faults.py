@@ -80,7 +80,11 @@ def crash_tab(lab: Lab) -> object:
 
 def lose_graphics(lab: Lab) -> object:
     """Kill the graphics process under a page that draws."""
-    driver = lab.starts["chrome"]("--enable-unsafe-swiftshader")
+    return lose_graphics_of(lab.starts["chrome"]("--enable-unsafe-swiftshader"), lab)
+
+
+def lose_graphics_of(driver: Any, lab: Lab) -> object:
+    """Kill the graphics process of a browser that may draw."""
     driver.get(lab.app.url)
     driver.execute_script(
         "window.gl = document.createElement('canvas').getContext('webgl');"
@@ -185,7 +189,11 @@ def distrust(lab: Lab) -> object:
 
 def never_idle(lab: Lab) -> object:
     """A page's script computes without end."""
-    driver = lab.browser()
+    return never_idle_in(lab.browser(), lab)
+
+
+def never_idle_in(driver: Any, lab: Lab) -> object:
+    """Let a page of a browser compute without end."""
     driver.set_page_load_timeout(2)
     driver.get(f"{lab.app.url}/busy")
     time.sleep(0.5)

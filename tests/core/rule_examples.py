@@ -100,10 +100,15 @@ SESSIONS = [
             renderer_process="busy"),
     example("page-never-idle", "TimeoutException", RENDERER, session="silent",
             renderer_process="busy"),
+    example("page-never-idle", "TimeoutException", RENDERER, remote=True, grid="ok",
+            latch="timeout", session="silent", renderer_process="busy"),
     example("gpu-stopped", READ, TIMED_OUT, gpu_process="stopped"),
     example("gpu-died", "AssertionError", "blank", gpu_process="gone", browser_process="alive"),
     example("gpu-replaced", "JavascriptException", "javascript error: WebGL context lost",
             gpu_process="alive", details={"gpu_process": "pid 7, started after the session"}),
+    example("gpu-replaced", "JavascriptException", "javascript error: WebGL context lost",
+            remote=True, grid="ok", session="ok", page="ok", gpu_process="alive",
+            details={"gpu_process": "pid 7, started after the session"}),
 ]  # fmt: skip
 
 STARTS = [
