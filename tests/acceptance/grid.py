@@ -119,6 +119,14 @@ class Grid:
         """Return the end of what the parts called `name` have said."""
         return (self._folder / f"{name}.log").read_text("utf-8", "replace")[-3000:]
 
+    def end_browsers(self) -> None:
+        """Kill all that a standalone server has started: sessions that nobody has quit."""
+        left = psutil.Process(self.hub.pid).children(recursive=True)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, 10)
+
     def close(self) -> None:
         """Kill all of it, whatever state it is in, and what was left by parts that died."""
         # A part that is about to die may be starting another process.

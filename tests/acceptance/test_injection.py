@@ -24,7 +24,7 @@ import pytest
 from pytest_resilience.core.injection import FOXES, Fault, Intensity, Need, Platform, faults
 from pytest_resilience.core.injection import FailureType as Type
 from tests.acceptance.grid import Grid
-from tests.acceptance.inner import Run, processes_of, remains, sources
+from tests.acceptance.inner import Run, processes_left, processes_of, remains, sources
 from tests.conftest import RunSuite, SuiteRun
 
 pytestmark = pytest.mark.browser
@@ -157,7 +157,7 @@ def run_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             env={**env, "TMPDIR": str(temporary)},
             timeout=900,
         )
-        left = remains(temporary) if resilience else list(map(str, processes_of(temporary)))
+        left = remains(temporary) if resilience else list(map(str, processes_left(temporary)))
         # A worker that takes another's place has a folder of pytest's own there.
         left = [text for text in left if not text.startswith("pytest-of-")]
         assert left == [], run.output
@@ -178,7 +178,8 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Grid
 
     def get() -> Grid:
         if not started:
-            started.append(Grid(tmp_path_factory.mktemp("grid"), temporary, slots=8))
+            # A session whose worker was killed keeps its slot for minutes.
+            started.append(Grid(tmp_path_factory.mktemp("grid"), temporary, slots=32))
         return started[0]
 
     yield get
@@ -209,9 +210,14 @@ def run_of(run_here: Run, grid: Callable[[], Grid]) -> RunOf:
             if resilience or noticeable(fault)
         ]
         env = {"CASES": json.dumps(cases)}
-        if resilience:
-            return run_here(env, "--resilience-hang-timeout", "2", resilience=True)
-        return run_here({**env, "ALONE": "1"}, resilience=False)
+        try:
+            if resilience:
+                return run_here(env, "--resilience-hang-timeout", "2", resilience=True)
+            return run_here({**env, "ALONE": "1"}, resilience=False)
+        finally:
+            # Those of workers that were killed, and those that compute without end.
+            if any(platform in REMOTE for platform in platforms):
+                grid().end_browsers()
 
     return lambda platform, resilience: run((platform,) if FULL else PLATFORMS, resilience)
 
@@ -223,11 +229,13 @@ def test_without_resilience_a_test_fails_by_it(
     """Unless it is one of those that take nothing but time."""
     run = run_of(platform, False)
     found = outcomes(run)
+    name = f"test_shop[{name_of(platform, fault)}]"
     # Of a test whose worker was lost, xdist itself tells.
-    name, lost = f"test_shop[{name_of(platform, fault)}]", fault.need is Need.XDIST
+    lost = f"crashed while running 'test_it.py::{name}'" in run.output
     assert found.get(name, "failed" if lost else "missing") == (
         "failed" if fault.errors else "passed"
     ), run.output
+    assert lost == (fault.need is Need.XDIST and bool(fault.errors)), run.output
     assert found[PEACE] == "passed", run.output
 
 

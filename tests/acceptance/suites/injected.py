@@ -22,9 +22,14 @@ PAGES = {
 }
 FETCH = "fetch('/stock').then(r => r.text()).then(arguments[0], e => arguments[0](String(e)))"
 DRAW = "gl = document.querySelector('canvas').getContext('webgl'); return !!gl"
+#: A page is told of a loss at some time after it has happened.
 LOOK = """
-const done = arguments[0];
-setTimeout(() => done(gl.isContextLost() ? 'WebGL context lost' : ''), 100);
+const [limit, done] = arguments, end = performance.now() + limit;
+(function look() {
+    if (gl.isContextLost()) done('WebGL context lost');
+    else if (performance.now() > end) done('');
+    else setTimeout(look, 20);
+})();
 """
 #: Of each failure its name, the browser, the arguments of the marker, and whether a test waits in
 #: vain. A browser is a kind, followed by ``@`` and the address of its grid if it is behind one.
@@ -103,12 +108,12 @@ def case(name: str, browser: str, marker: dict[str, Any], in_vain: bool) -> Any:
 
 
 @pytest.mark.parametrize(("driver", "kind"), [case(*each) for each in CASES], indirect=["driver"])
-def test_shop(driver: Any, shop: str, kind: str) -> None:
+def test_shop(driver: Any, shop: str, kind: str, resilience: Any) -> None:
     driver.get(shop)
     assert driver.title == "Shop"
     if kind == "gpu_error":
         assert driver.execute_script(DRAW)
-        lost = driver.execute_async_script(LOOK)
+        lost = driver.execute_async_script(LOOK, 30_000 if resilience.attempt == 1 else 100)
         if lost:
             driver.execute_script("throw new Error(arguments[0])", lost)
     if kind == "database_error":
