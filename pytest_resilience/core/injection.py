@@ -262,9 +262,12 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault("stall_page_load", _T.TIMEOUT, _I.MODERATE, FOXES,
           "The same, by WebDriver BiDi.",
           (_E.PAGE, _E.TIMEOUT), recoverable=False, need=Need.BIDI, simulation=_FOX_LOADING),
-    Fault("stall_script", _T.TIMEOUT, _I.SEVERE, BROWSERS,
+    Fault("stall_script", _T.TIMEOUT, _I.SEVERE, LOCAL | _P.GRID_CHROMIUM,
           "A script of the page computes without end.",
           (_E.PAGE, _E.BROWSER, _E.DRIVER, _E.TIMEOUT), recoverable=False, lasts_s=0),
+    Fault("stall_script", _T.TIMEOUT, _I.SEVERE, _P.GRID_FIREFOX,
+          "The same; from here it looks like a browser that hangs.",
+          (_E.BROWSER, _E.NETWORK), lasts_s=0),
 
     Fault("kill_renderer", _T.CRASH, _I.MILD, _P.CHROMIUM,
           "The processes that render the pages are killed (SIGKILL).",
