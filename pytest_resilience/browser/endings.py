@@ -187,12 +187,18 @@ def clear_failed_start(failed: FailedStart) -> None:
 def _clear_failed_start(failed: FailedStart, driver: ProcessId) -> None:
     from pytest_resilience.browser import discovery
 
-    members = belonging_to(driver, failed.leads_group)
-    # Without a session nobody says where the profile is, but the browser was told.
-    named = {processes.option(process, discovery.PROFILE_ARGUMENTS) for process in members}
+    named: set[str] = set()
+
+    def members() -> tuple[ProcessId, ...]:
+        found = belonging_to(driver, failed.leads_group)
+        # Without a session nobody says where the profile is, but the browser was told.
+        named.update(processes.option(each, discovery.PROFILE_ARGUMENTS) for each in found)
+        return found
+
+    processes.exterminate(members)
     profiles = [p for p in named if p and discovery.is_temporary(p, failed.requested, None)]
+    # Only now: until it was ended, the browser may have made one.
     sockets = [discovery.socket_dir_of(profile) for profile in profiles]
-    processes.exterminate(lambda: belonging_to(driver, failed.leads_group))
     for path in (*profiles, *(s for s in sockets if s is not None and is_socket_dir(s))):
         remove(path)
 

@@ -27,7 +27,7 @@ from pytest_resilience.report.summary import SessionInfo, Summary
 from pytest_resilience.report.terminal import summary_lines
 from pytest_resilience.report.timeline import LANES
 from tests.docs.pages import DOCS, table
-from tests.docs.test_reference import misfits
+from tests.docs.test_reference_formats import misfits
 
 Make = Callable[..., Any]
 GRID = "http://grid:4444"
