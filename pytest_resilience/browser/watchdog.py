@@ -151,6 +151,10 @@ class Watchdog:
             if pause_s is None and self._leave(turn):
                 return
             turn.wake.wait(pause_s)
+        # Whoever told it to end did not wait for ways to browsers that were being opened then.
+        with self._lock:
+            if self._turn is None:
+                self._forget_all_but(())
 
     def _leave(self, turn: _Turn) -> bool:
         """End the turn unless a session came in the meantime."""

@@ -360,3 +360,29 @@ def test_a_fork_looks_after_nothing() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(watchdogs()) == 1
     dog.stop()
+
+
+def test_a_way_to_a_browser_that_is_opened_when_all_is_over_is_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever ends it does not wait for that, and nobody else would close it."""
+    begun, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Way:
+        def close(self) -> None:
+            closed.set()
+
+    def listen(session: DriverSession) -> frozenset[str]:
+        begun.set()
+        assert go_on.wait(60)
+        way: Any = Way()
+        session.care.tunnel = way
+        return frozenset()
+
+    monkeypatch.setattr(hangs, "listen", listen)
+    world.dog.attend()
+    assert begun.wait(60)
+    world.dog.stop()
+    assert not closed.is_set()
+    go_on.set()
+    assert closed.wait(60)
