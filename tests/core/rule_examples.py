@@ -294,6 +294,8 @@ WIRES = [
     example("page-server-silent", READ, TIMED_OUT, command="get", session="silent",
             target="silent"),
     example("page-load-outlived-client", READ, TIMED_OUT, command="get", session="silent"),
+    example("page-never-idle-driver-silent", READ, TIMED_OUT, driver_process="alive",
+            driver_status="silent", renderer_process="busy"),
     example("driver-silent", READ, TIMED_OUT, driver_status="silent"),
     example("session-silent-after-timeout", READ, TIMED_OUT, session="silent"),
     example("local-command-timed-out", READ, TIMED_OUT),

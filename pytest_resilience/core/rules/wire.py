@@ -103,6 +103,19 @@ _TIMED_OUT = (
         commands=NAVIGATION,
         evidence={ev.SESSION: {ev.SILENT}, ev.TARGET: {ev.UNASKED}},
     ),
+    # A driver that waits for its browser may have no time for us; who computes all the time is
+    # the page.
+    _wire(
+        name="page-never-idle-driver-silent",
+        error_type=ErrorType.PAGE,
+        confidence=0.6,
+        message=_READ_TIMEOUT,
+        evidence={
+            ev.DRIVER_PROCESS: {ev.ALIVE},
+            ev.DRIVER_STATUS: {ev.SILENT},
+            ev.RENDERER_PROCESS: {ev.BUSY},
+        },
+    ),
     _wire(
         name="driver-silent",
         error_type=ErrorType.DRIVER,
