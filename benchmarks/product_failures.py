@@ -1,10 +1,12 @@
 """What does `--resilience` cost a suite in which everything is the product's own fault?
 
     python -m benchmarks.product_failures --pairs 5
+    python -m benchmarks.product_failures --pairs 5 --own-browser
 
 Runs the suite of genuine failures with and without `--resilience`, in turns, and prints
 every run, the medians and their ratio. The order changes from pair to pair, so that a load
-that grows or falls favours neither.
+that grows or falls favours neither. All tests share one browser, so that they take as little
+time as can be; with `--own-browser` each has one of its own, as in most suites.
 
 Invariant: both sides run the same tests on the same browser and must end with the same
 numbers of failed and passed ones; a run that does not is not counted but reported.
@@ -53,7 +55,7 @@ class Run:
     counts: dict[str, int]
 
 
-def run(*, resilience: bool, selection: str = "") -> Run:
+def run(*, resilience: bool, selection: str = "", scope: str = "session") -> Run:
     """Run the suite once, in a folder and a process of its own."""
     folder = Path(tempfile.mkdtemp(prefix="pr-"))
     try:
@@ -70,6 +72,7 @@ def run(*, resilience: bool, selection: str = "") -> Run:
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(folder),
+            "BROWSER_SCOPE": scope,
         }
         output = folder / "output.txt"
         begun = time.monotonic()
@@ -92,13 +95,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs (default 5)")
     parser.add_argument("-k", dest="selection", default="", help="only tests that match")
+    parser.add_argument("--own-browser", action="store_true", help="a browser for each test")
     options = parser.parse_args()
+    scope = "function" if options.own_browser else "session"
     print(described(), end="\n\n")
     runs: dict[bool, list[Run]] = {False: [], True: []}
     print("pair  side         wall s    cpu s  ended")
     for pair in range(1, options.pairs + 1):
         for resilience in (False, True) if pair % 2 else (True, False):
-            done = run(resilience=resilience, selection=options.selection)
+            done = run(resilience=resilience, selection=options.selection, scope=scope)
             runs[resilience].append(done)
             side = "resilience" if resilience else "plain"
             ended = ", ".join(f"{number} {name}" for name, number in done.counts.items())

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_resilience.browser import latch
 from pytest_resilience.core.evidence import (
@@ -54,7 +54,7 @@ _SLUGGISH_S = 1.0
 #: Control groups show "no limit" as an enormous one.
 _NO_LIMIT = 1 << 60
 _KERNEL_RECORDS = 20_000
-_KILLED = re.compile(rb"Killed process (\d+) \(([^)]*)\)")
+_KILLED = re.compile(rb"(Memory cgroup out of memory: )?Killed process (\d+) \(([^)]*)\)")
 
 _UNSETTLED = frozenset({CRASHED, DEAD, SILENT, ERROR})
 _OF_WAITING = frozenset({ErrorType.TIMEOUT.label, ErrorType.CONNECTION.label})
@@ -93,6 +93,14 @@ def examine_start() -> ProbeResult:
 def oom_kills(browser: ProcessId | None) -> dict[str, int]:
     """Return how many processes were killed for lack of memory, by where that is counted."""
     return Host().oom_kills(browser.pid if browser is not None else None)
+
+
+class _Kill(NamedTuple):
+    """A process that was killed for lack of memory; `of_group`: of its control group's alone."""
+
+    pid: int
+    name: str
+    of_group: bool
 
 
 class Host:
@@ -229,21 +237,24 @@ class Host:
                 yield f"memory: {risen} killed for lack of it in control group {folder.name}"
         risen = _number(_fields(self._proc / "vmstat"), "oom_kill") - before.get("", 0)
         if risen > 0:
+            kills = self._kills()
+            others = [k for k in kills[-risen:] if k.of_group and k.pid not in family]
+            if len(others) == risen:
+                # The machine counts them, too: the limits of others say nothing of our memory.
+                return
             yield f"memory: {risen} killed for lack of it on the machine"
-            yield from self._victims(family)
+            for kill in (kill for kill in kills if kill.pid in family):
+                yield f"memory: the kernel killed {kill.name}, pid {kill.pid}"
 
-    def _victims(self, family: frozenset[int]) -> Iterator[str]:
-        """Yield those of `family` that the kernel says it killed, where it lets us read that."""
+    def _kills(self) -> list[_Kill]:
+        """Return what the kernel says it killed, oldest first, where it lets us read that."""
         with contextlib.suppress(OSError):
             log = os.open(self._kernel_log, os.O_RDONLY | os.O_NONBLOCK)
             try:
-                for record in _records(log):
-                    killed = _KILLED.search(record)
-                    if killed and int(killed[1]) in family:
-                        name = killed[2].decode("utf-8", "replace")
-                        yield f"memory: the kernel killed {name}, pid {int(killed[1])}"
+                return [_kill(*found) for r in _records(log) for found in _KILLED.findall(r)]
             finally:
                 os.close(log)
+        return []
 
     def _groups(self, controller: str, pids: Iterable[int]) -> list[Path]:
         """Return the control groups that limit `pids`, without those of no controller."""
@@ -316,6 +327,10 @@ def _disk(folders: Iterable[str]) -> Iterator[str]:
 
 def _enough(total: float) -> float:
     return min(_MEMORY_BYTES, _MEMORY_SHARE * total)
+
+
+def _kill(of_group: bytes, pid: bytes, name: bytes) -> _Kill:
+    return _Kill(int(pid), name.decode("utf-8", "replace"), bool(of_group))
 
 
 def _records(log: int) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ for each test that was touched, and 0.25 times the part of them that did not go 
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -104,7 +104,7 @@ def stability(
     ]
     if database_up is not None:
         components.append(float(database_up))
-    return statistics.fmean(components)
+    return math.fsum(components) / len(components)
 
 
 def _share(value: float) -> float:

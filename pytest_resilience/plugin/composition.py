@@ -22,7 +22,7 @@ from pytest_resilience.core.classifier import BUILTIN_RULES, Rule
 from pytest_resilience.core.deferral import Defer
 from pytest_resilience.core.strategies import RecoveryStrategy
 from pytest_resilience.engine import RecoveryEngine
-from pytest_resilience.plugin import checkpoints, controller, limits, resume, sharing, wards
+from pytest_resilience.plugin import checkpoints, limits, resume, sharing, wards
 from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, registry_of
 from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.desk import FailureDesk
@@ -41,7 +41,13 @@ from pytest_resilience.plugin.station import Station
 from pytest_resilience.plugin.termination import Termination
 from pytest_resilience.plugin.toolbox import all_strategies
 from pytest_resilience.plugin.tuning import tuned
-from pytest_resilience.plugin.worker import REFUSAL, SESSION, SpoolCloser, WorkerInput
+from pytest_resilience.plugin.worker import (
+    REFUSAL,
+    SESSION,
+    SpoolCloser,
+    WorkerInput,
+    workers_of,
+)
 from pytest_resilience.store.spool import Spool, prepare
 
 
@@ -141,11 +147,14 @@ def _worker_recorder(base: _Base, shelf: checkpoints.Shelf) -> Recorder:
 
 def _control(base: _Base, reporting: _Reporting) -> None:
     """Look after workers, and run no test."""
+    # Half of what there is of workers, and of no use to a process that runs tests.
+    from pytest_resilience.plugin import controller
+
     config, settings, faults, sink = base.config, base.settings, base.faults, base.sink
     base.register(Termination(None), "resilience-termination")
     rules = _rules(config, faults)
     shared = sharing.SharedCircuits(settings, base.session_id, faults)
-    throttle = sharing.throttle_of(shared.cells, controller.workers_of(config))
+    throttle = sharing.throttle_of(shared.cells, workers_of(config))
     controller.register(
         config, settings, base.session_id, base.spool, sink, reporting.recorder, faults, rules,
         reporting.keeper, throttle,
@@ -272,7 +281,7 @@ def _running_half(
         memory=remembering(settings.db, settings.timeout_rule),
         # Of all workers, the controller counts them.
         passed=int if cells is not None else lambda: recorder.passes,
-        throttle=sharing.throttle_of(cells, controller.workers_of(config)),
+        throttle=sharing.throttle_of(cells, workers_of(config)),
     )
     log.agreement = engine.chooser.agreement
     if worker != "main":

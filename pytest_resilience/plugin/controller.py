@@ -20,6 +20,7 @@ from pytest_resilience.core.throttle import Throttle
 from pytest_resilience.engine import RecoveryEngine
 from pytest_resilience.plugin import station
 from pytest_resilience.plugin.checkpoints import Keeper
+from pytest_resilience.plugin.each import EachInOrder, can_be_kept
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.journeys import Journeys
 from pytest_resilience.plugin.ledger import Ledger
@@ -30,12 +31,11 @@ from pytest_resilience.plugin.scheduling import ResilientScheduling
 from pytest_resilience.plugin.sink import HookedSink, SystemClock
 from pytest_resilience.plugin.stream import ReportStream
 from pytest_resilience.plugin.wards import Wardens
+from pytest_resilience.plugin.worker import LOST
 from pytest_resilience.store.spool import Spool
 
 #: What of xdist's session is used besides its hooks.
 _SESSION_PARTS = ("_active_nodes", "_clone_node", "report_line", "shuttingdown")
-#: In a worker's output: how many records it could not write down.
-_LOST = "resilience_lost"
 _EACH = "each"
 
 
@@ -110,10 +110,12 @@ class Scheduler:
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> Generator[None, Any, Any]:
-        """Wrap the scheduler, unless every worker runs every test."""
+        """Wrap the scheduler; where every worker runs every test, only to keep it in order."""
         inner = yield
-        if inner is None or config.getoption("dist", "no") == _EACH:
+        if inner is None:
             return inner
+        if config.getoption("dist", "no") == _EACH:
+            return EachInOrder(inner) if can_be_kept(inner) else inner
         lacking = self._session.lacks()
         if lacking:
             self._faults.warn(
@@ -166,7 +168,7 @@ class WorkerWords:
     def pytest_testnodedown(self, node: Any) -> None:
         """Hear of records that a worker has lost."""
         output = getattr(node, "workeroutput", {})
-        self._told[node.gateway.id] = output.get(_LOST, 0)
+        self._told[node.gateway.id] = output.get(LOST, 0)
         self._silent = self._silent or not output
 
     def count(self) -> None:
@@ -209,22 +211,6 @@ class OneEntryEach:
             if type(plugin).__name__ == "LogXML" and isinstance(entries, list):
                 # Those that are complete have no attributes any more.
                 entries[:] = [e for e in entries if getattr(e, "attrs", True)]
-
-
-def workers_of(config: pytest.Config) -> int:
-    """Return how many workers the run of this process was begun with, 1 without any."""
-    told = getattr(config, "workerinput", {}).get("workercount")
-    if told is not None:
-        return int(told)
-    # Such as ``popen`` and ``3*popen``.
-    specs = [str(spec).partition("*") for spec in config.getoption("tx", None) or ()]
-    return sum(int(n) if rest and n.isdigit() else 1 for n, rest, _spec in specs) or 1
-
-
-def hand_in_lost(output: dict[str, Any], spool: Spool | None) -> None:
-    """Let a worker's `output` say how many records it could not write down."""
-    if spool is not None and spool.lost:
-        output[_LOST] = spool.lost
 
 
 def register(

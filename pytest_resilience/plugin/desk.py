@@ -6,7 +6,7 @@ left exactly as pytest saw it, and the fault is reported once.
 
 from __future__ import annotations
 
-import unittest
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pytest_resilience.browser.first import Asked
 
 #: With these a test says that it has not failed.
-_NO_FAILURES = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
+_NO_FAILURES = (pytest.skip.Exception, pytest.xfail.Exception)
 
 #: Failed set-ups in a row after which a fixture is given up: pytest then replays its
 #: failure to every item that needs it, instead of spending more set-ups on it.
@@ -192,7 +192,7 @@ class FailureDesk:
     def ask_first(self, case: Case, error: BaseException) -> None:
         """`error` was raised: let the browsers be asked while pytest writes its report."""
         expected = case.item.get_closest_marker("xfail") is not None
-        if expected or isinstance(error, _NO_FAILURES):
+        if expected or isinstance(error, _NO_FAILURES) or _skips_by_unittest(error):
             return
         try:
             case.forget()
@@ -370,6 +370,12 @@ class FailureDesk:
     def _infrastructure(case: Case) -> bool:
         incidents = case.history.incidents
         return bool(incidents) and incidents[-1].report.error_type.infrastructure
+
+
+def _skips_by_unittest(error: BaseException) -> bool:
+    # As pytest asks: loading it takes 10 ms, and where nobody has, nobody raises what is in it.
+    unittest = sys.modules.get("unittest")
+    return unittest is not None and isinstance(error, unittest.SkipTest)
 
 
 def _nothing(_item: object) -> str:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from pytest_resilience.plugin import controller
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.store.spool import Spool
 
 #: In a worker's input: the session it belongs to.
 SESSION = "resilience_session"
+#: In a worker's output: how many records it could not write down.
+LOST = "resilience_lost"
 #: In a worker's output: why it runs none of its items.
 REFUSAL = "resilience_refusal"
 #: In a worker's output: what the user should know of its items.
@@ -33,7 +34,8 @@ class SpoolCloser:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Say how much could not be written."""
         output: dict[str, Any] = getattr(session.config, "workeroutput", {})
-        controller.hand_in_lost(output, self._spool)
+        if self._spool is not None and self._spool.lost:
+            output[LOST] = self._spool.lost
 
     def pytest_unconfigure(self) -> None:
         """Close the spool."""
@@ -62,3 +64,13 @@ class WorkerInput:
         refusal = output.get(REFUSAL)
         if refusal is not None:
             raise pytest.UsageError(refusal)
+
+
+def workers_of(config: pytest.Config) -> int:
+    """Return how many workers the run of this process was begun with, 1 without any."""
+    told = getattr(config, "workerinput", {}).get("workercount")
+    if told is not None:
+        return int(told)
+    # Such as ``popen`` and ``3*popen``.
+    specs = [str(spec).partition("*") for spec in config.getoption("tx", None) or ()]
+    return sum(int(n) if rest and n.isdigit() else 1 for n, rest, _spec in specs) or 1

@@ -237,12 +237,13 @@ def _create(connection: DuckDBPyConnection, path: Path, now_us: Callable[[], int
 def _migrate(connection: DuckDBPyConnection, version: int, now_us: Callable[[], int]) -> None:
     """Take all steps after `version`, or none."""
     steps = [step for step in MIGRATIONS if step.version > version]
+    author = _package_version()
     with transaction(connection):
         for step in steps:
             connection.execute(step.sql)
             connection.execute(
                 "INSERT INTO schema_version VALUES (?, ?, ?, ?, make_timestamp(?::BIGINT))",
-                [APPLICATION, step.version, step.description, _package_version(), now_us()],
+                [APPLICATION, step.version, step.description, author, now_us()],
             )
         if version and any(step.relearn for step in steps):
             learning.relearn(connection, now_us())

@@ -12,7 +12,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,7 @@ class History:
         # Absolute: two spellings of one file must not pass for two.
         self.path = path.absolute()
         self._now_us = now_us
+        self._spare: tuple[DuckDBPyConnection, ExitStack] | None = None
 
     def merge(self, spools: Iterable[Path], *, lock_timeout_s: float = 5.0) -> MergeResult:
         """Take `spools` into the history, each record exactly once, and remove them.
@@ -86,13 +87,15 @@ class History:
             return replace(self._merge(ready), moved_aside=moved)
 
     def prepare(self) -> None:
-        """Make the file if there is none yet, and load what a merge needs.
+        """Make the file if there is none yet, and load what the next merge needs.
 
         Raises:
             StoreError: As `merge` would, but at once if another process is busy with it.
         """
-        with self.locked(0.0), database.engine(self.path) as connection:
+        with self.locked(0.0), ExitStack() as stack:
+            connection = stack.enter_context(database.engine(self.path))
             database.ensure(connection, self.path, self._now_us)
+            self._spare = connection, stack.pop_all()
 
     def read(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Return the rows `sql` selects, as dicts; JSON columns come as text.
@@ -136,7 +139,7 @@ class History:
         spools = _ready(spools)
         if not spools:
             return MergeResult()
-        with database.engine(self.path) as connection:
+        with self._engine() as connection:
             database.ensure(connection, self.path, self._now_us)
             with database.attached(connection, self.path, ""):
                 staged = ingest.stage(connection, spools)
@@ -148,6 +151,18 @@ class History:
         if not database.wal_of(self.path).exists():
             _discard(spools, staged)
         return MergeResult(records, sum(staged.bad.values()), len(spools), snapshot_error=trouble)
+
+    @contextmanager
+    def _engine(self) -> Iterator[DuckDBPyConnection]:
+        """Give the engine that `prepare` has left, good for one use, or a new one."""
+        spare, self._spare = self._spare, None
+        if spare is None:
+            with database.engine(self.path) as connection:
+                yield connection
+        else:
+            connection, ending = spare
+            with ending:
+                yield connection
 
     def write_snapshot(self, connection: DuckDBPyConnection) -> str:
         """Write what the attached history has learned beside it; return why not, if not."""

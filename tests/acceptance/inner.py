@@ -91,7 +91,8 @@ def counted_everywhere(run: SuiteRun) -> list[dict[str, int]]:
     """Return the verdict counts of `run` on its terminal, in JSON, HTML and history."""
     from pytest_resilience.store.history import History
 
-    line = next(line for line in run.output.splitlines() if line.startswith("verdicts: "))
+    lines = [line for line in run.output.splitlines() if line.startswith("verdicts: ")]
+    line = lines[0] if lines else ""
     terminal = {verdict: int(n) for n, verdict in re.findall(r"(\d+) (\w+)", line)}
     page = (run.folder / ".resilience" / "report.html").read_text("utf-8")
     tile = r'<a href="#verdict=(\w+)"><b>([\d,]+)</b>'

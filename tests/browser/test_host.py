@@ -223,6 +223,20 @@ def test_the_kernel_log_tells_whether_it_was_ours(machine: Machine) -> None:
     )
 
 
+def test_what_reaches_a_limit_of_its_own_elsewhere_is_no_shortage_here(machine: Machine) -> None:
+    """The machine counts kills in every control group, those of other containers as well."""
+    before = machine.host().oom_kills(PID)
+    machine.write("proc/vmstat", "oom_kill 5\n")
+    older = "Out of memory: Killed process 12 (java) total-vm:1kB"
+    elsewhere = "Memory cgroup out of memory: Killed process 77 (chromium) total-vm:1kB"
+    machine.log.write_text(f"{older}\n{elsewhere}\n{elsewhere}\n", encoding="ascii")
+    assert machine.short_of(oom_kills=before, family=[76]) == []
+    # One of ours among them, or one that nobody can tell apart, is told.
+    assert machine.short_of(oom_kills=before, family=[77]) != []
+    machine.log.write_text(f"{elsewhere}\n", encoding="ascii")
+    assert machine.short_of(oom_kills=before, family=[76]) != []
+
+
 def test_a_full_disk_is_seen(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.statvfs("/")
     full = os.statvfs_result((*real[:3], 0, 0, *real[5:]))

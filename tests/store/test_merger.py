@@ -8,11 +8,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
 
 from pytest_resilience.exceptions import StoreError
+from pytest_resilience.store import database
 from pytest_resilience.store.history import History
 from pytest_resilience.store.merger import Merger
 
@@ -93,6 +95,30 @@ def test_what_is_wrong_with_the_file_is_told_in_the_same_words(
     with pytest.raises(StoreError, match="is no DuckDB database and was left as it is"):
         merger.finish()
     assert spool.exists()
+
+
+def test_what_was_made_ready_serves_the_next_merge(
+    history: History, filled: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One engine for both is why a session's end is short; a later merge has one of its own."""
+    engine = mock.Mock(wraps=database.engine)
+    monkeypatch.setattr(database, "engine", engine)
+    history.prepare()
+    history.merge([filled(("attempt", {"nodeid": "a"}))])
+    assert engine.call_count == 1
+    history.merge([filled(("attempt", {"nodeid": "b"}))])
+    assert engine.call_count == 2
+    assert merged(history) == 2
+
+
+def test_a_history_that_was_damaged_since_it_was_made_ready_makes_room(
+    history: History, filled: Fill
+) -> None:
+    history.prepare()
+    history.path.write_bytes(b"\0" * 8 + b"DUCK" + b"\0" * 5_000)
+    result = history.merge([filled(("attempt", {"nodeid": "a"}))])
+    assert result.moved_aside is not None
+    assert merged(history) == 1
 
 
 def test_without_preparation_the_merge_is_made_here(

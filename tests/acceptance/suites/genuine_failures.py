@@ -3,6 +3,7 @@
 Many talk of crashes and connections, as texts of pages and tests do.
 """
 
+import os
 import socket
 import sys
 import unittest
@@ -27,7 +28,8 @@ def app():
     server.stop()
 
 
-@pytest.fixture(scope="session")
+# A browser of its own for each test takes minutes.
+@pytest.fixture(scope=os.environ.get("BROWSER_SCOPE", "session"))
 def browser():
     driver = lab.launch()
     yield driver
