@@ -1,10 +1,12 @@
 """The first question to a session whose test has failed, sent before its answer is needed.
 
 The browser answers it while pytest writes the report, which takes longer than the answer.
+Where the driver has just answered a command, the page of a Chromium is asked past it; elsewhere,
+and if that shows nothing, the driver is asked for an alert and then for the page.
 
 Invariant: it goes only to a session on this machine whose driver is idle and whose processes
-live; the page is asked only where no alert can be open, because a driver closes an alert that
-is in the way of a script.
+live; the page is asked by the driver only where no alert can be open, because a driver closes
+an alert that is in the way of a script.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pytest_resilience.core.failures import ErrorType
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession
+    from pytest_resilience.browser.view import Glance
     from pytest_resilience.browser.wire import Question
 
 _NO_ALERT = Reply(OK, 404, error="no such alert")
@@ -54,15 +57,31 @@ _ALERT_AWARE = frozenset({"chrome", "chromium", "msedge", "microsoftedge", "fire
 
 
 class First:
-    """The first questions to one session: for the text of an alert, then for its page."""
+    """The first questions to one session: for the text of an alert, then for its page.
 
-    def __init__(self, session: DriverSession, question: Question, *, of_page: bool) -> None:
+    Args:
+        session: Which one.
+        alert: The first of them, which its driver was asked.
+        page: The second one, if the driver was asked that at once.
+        glance: Both, if its page was asked past the driver.
+    """
+
+    def __init__(
+        self,
+        session: DriverSession,
+        *,
+        alert: Question | None = None,
+        page: Question | None = None,
+        glance: Glance | None = None,
+    ) -> None:
         self._session = session
         self._failed = session.first_failure
         self._commands = session.commands
-        self._alert = None if of_page else question
-        self._page = question if of_page else None
-        self._said = _NO_ALERT if of_page else None
+        self._alert = alert
+        self._page = page
+        self._glance = glance
+        self._said = _NO_ALERT if page is not None else None
+        self._seen: Reply | None = None
         self._forgotten = False
         self._relay: threading.Thread | None = None
 
@@ -79,15 +98,19 @@ class First:
             self._relay.start()
 
     def alert(self, *, limit_s: float) -> Reply:
-        """Return what the driver says to the question for the text of an alert."""
+        """Return what is said to the question for the text of an alert."""
         if self._relay is not None:
             self._relay.join()
-        if self._said is None and self._alert is not None:
-            self._said = self._alert.answer(limit_s=limit_s)
-        return self._said or _NO_ALERT
+        if self._glance is not None:
+            self._look(self._glance)
+        if self._said is None:
+            self._said = self._alert.answer(limit_s=limit_s) if self._alert else _NOT_SENT
+        return self._said
 
     def page(self, *, limit_s: float) -> Reply:
         """Return what the page says; to be asked only if no alert is open."""
+        if self._seen is not None:
+            return self._seen
         question = self._page or send_script(self._session, answers.PAGE_SCRIPT, limit_s)
         return question.answer(limit_s=limit_s) if question is not None else _NOT_SENT
 
@@ -97,6 +120,16 @@ class First:
         for question in (self._alert, self._page):
             if question is not None:
                 question.close()
+
+    def _look(self, glance: Glance) -> None:
+        """Take what was seen of the page; if that is nothing, ask the driver."""
+        self._glance = None
+        seen = glance.answer()
+        if seen.good:
+            # While an alert is open, a page runs no script.
+            self._seen, self._said = seen, _NO_ALERT
+        elif not self._session.in_flight:
+            self._alert = _send_alert(self._session)
 
     def _ask_page(self, limit_s: float) -> None:
         if self._alert is None:
@@ -136,13 +169,19 @@ def ask(session: DriverSession) -> First | None:
     failed = session.first_failure
     if session.in_flight or (failed and latch.label_of(failed) not in _OF_PAGES):
         return None
-    of_page = no_alert_is_open(session)
-    if of_page:
-        question = send_script(session, answers.PAGE_SCRIPT, _CONNECT_S)
-    else:
-        path = f"/session/{session.session_id}/alert/text"
-        question = session.wire.send("GET", path, limit_s=_CONNECT_S)
-    return First(session, question, of_page=of_page) if question is not None else None
+    glance = session.care.view.ask(session, answers.PAGE_SCRIPT)
+    if glance is not None:
+        return First(session, glance=glance)
+    if no_alert_is_open(session):
+        page = send_script(session, answers.PAGE_SCRIPT, _CONNECT_S)
+        return First(session, page=page) if page is not None else None
+    alert = _send_alert(session)
+    return First(session, alert=alert) if alert is not None else None
+
+
+def _send_alert(session: DriverSession) -> Question | None:
+    path = f"/session/{session.session_id}/alert/text"
+    return session.wire.send("GET", path, limit_s=_CONNECT_S)
 
 
 def send_script(session: DriverSession, script: str, limit_s: float) -> Question | None:

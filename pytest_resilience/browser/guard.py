@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_resilience.browser import deadlines
 from pytest_resilience.browser.client import Line, Lines
+from pytest_resilience.browser.view import View
 from pytest_resilience.browser.watchdog import Hang, Watchdog
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ class Care:
     Attributes:
         line: Its connections, None if they are not selenium's usual ones.
         tunnel: A way to a browser behind a grid, None if there is none.
+        view: The way to the page of a local Chromium.
         requested_timeouts: Time-outs its request asked for, milliseconds.
         last_error: Number of the last command that raised, and the class of what it raised.
         slowest: The longest each command has taken that ever was slow, seconds.
+        slow_until: Monotonic seconds at which the last slow one was answered.
         hang: The last command that was ended, None if there was none or the session has
             worked since.
         patience: What the time-outs for pages and scripts are multiplied by at the moment.
@@ -47,9 +50,11 @@ class Care:
 
     line: Line | None = None
     tunnel: Tunnel | None = None
+    view: View = field(default_factory=View)
     requested_timeouts: dict[str, Any] = field(default_factory=dict)
     last_error: tuple[int, str] = (0, "")
     slowest: dict[str, float] = field(default_factory=dict)
+    slow_until: float = 0.0
     hang: Hang | None = None
     patience: float = 1.0
 
@@ -73,8 +78,9 @@ class Care:
                 self.user_timeouts(session), granted if isinstance(granted, dict) else {}
             )
 
-    def took(self, command: str, seconds: float) -> None:
-        """Note that `command` took `seconds`, which is slow."""
+    def took(self, command: str, seconds: float, until: float) -> None:
+        """Note that `command` took `seconds`, which is slow, up to monotonic `until`."""
+        self.slow_until = until
         if seconds > self.slowest.get(command, 0.0):
             self.slowest[command] = seconds
 
@@ -137,6 +143,7 @@ class Guard:
         self.turnstile: Turnstile | None = None
         #: Called with each command that was lost and sent again.
         self.on_resent: Callable[[Resent], object] | None = None
+        self._living = living
         self._monotonic = monotonic
         self._starting: list[DriverSession] = []
         self._lines = Lines(repeats=repeat_requests, nests=nest_timeouts)
@@ -197,6 +204,7 @@ class Guard:
 
     def left(self, session: DriverSession) -> None:
         """Nothing is left of `session`."""
+        session.care.view.close()
         if self.turnstile is not None:
             self.turnstile.left(session)
 
@@ -205,6 +213,8 @@ class Guard:
         if self._watchdog is not None:
             self._watchdog.stop()
         self._lines.release()
+        for session in self._living():
+            session.care.view.close()
 
     def _take_over(self, driver: WebDriver, session: DriverSession) -> None:
         from pytest_resilience.browser.resend import Resender

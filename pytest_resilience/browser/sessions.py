@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_resilience.browser import latch, starts
 from pytest_resilience.browser.guard import Care, Guard
 from pytest_resilience.browser.starts import FailedStart as FailedStart
+from pytest_resilience.browser.view import MOVES
 from pytest_resilience.browser.watch import Watch
 from pytest_resilience.browser.watchdog import HANG_TIMEOUT_S
 from pytest_resilience.core.evidence import ProbeResult
@@ -44,7 +45,7 @@ _ENDED_KEPT = 32
 _PROOFS_OF_LIFE = frozenset({"get", "refresh", "findElement", "findElements", "w3cExecuteScript"})
 _QUIT, _CLOSE_WINDOW, _SET_TIMEOUTS, _GET = "quit", "close", "setTimeouts", "get"
 #: Commands whose answer changes more than what is in flight.
-TELLING_ANSWERS = frozenset({_CLOSE_WINDOW, _SET_TIMEOUTS, _GET})
+TELLING_ANSWERS = frozenset({_CLOSE_WINDOW, _SET_TIMEOUTS, _GET}) | MOVES
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -182,6 +183,7 @@ class DriverSession:
         """
         if self.first_failure is not None and command in _PROOFS_OF_LIFE:
             self.first_failure = self.care.hang = None
+        self.care.view.moved(command, parameters)
         if command == _GET:
             from pytest_resilience.browser.target import origin
 
@@ -326,6 +328,7 @@ class SessionRegistry:
 
     def forget(self, session: DriverSession) -> None:
         """Drop every trace of `session`; its processes are not touched."""
+        session.care.view.close()
         for kept in (self._sessions, self._ended):
             with contextlib.suppress(ValueError):
                 kept.remove(session)
@@ -371,17 +374,14 @@ class SessionRegistry:
         reborn = self.session_of(driver)
         if reborn is None or reborn is session:
             return None
-        if reborn.owner is None:
-            reborn.owner = session.owner
+        reborn.owner = reborn.owner or session.owner
         return reborn
 
     def reap_failed_starts(self) -> None:
         """End what sessions left that could not be started."""
-        if not self._failed_starts:
-            return
-        from pytest_resilience.browser import endings
-
         for failed in self._failed_starts:
+            from pytest_resilience.browser import endings
+
             endings.clear_failed_start(failed)
 
     def reap_all(self, *, unused: bool = False) -> list[DriverSession]:

@@ -24,6 +24,7 @@ from pytest_resilience.core.evidence import (
     GATEWAY,
     OK,
     PAGE,
+    PRESENT,
     REFUSED,
     RESET,
     SERVER_ERROR,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 #: Seconds the application's server gets for the head of an answer.
 LIMIT_S = 1.5
-#: Seconds it gets where only its absence would tell anything: a page it serves took too long.
+#: Seconds it gets where a page of it is shown.
 _PRESENCE_LIMIT_S = 0.3
 #: The same for one on this machine, where an absence shows at once.
 _NEAR_PRESENCE_LIMIT_S = 0.05
@@ -86,11 +87,14 @@ def examine(session: DriverSession, evidence: Evidence) -> ProbeResult | None:
     if not origin(url) or not _same_way(session, url):
         return None
     reached = origin(url) in session.reached
-    answer, detail = ask(
-        url,
-        verify=not session.capabilities.get("acceptInsecureCerts"),
-        limit_s=_presence_limit_s(url) if evidence.answer(PAGE) == OK else LIMIT_S,
-    )
+    shown = evidence.answer(PAGE) == OK
+    limit_s = _presence_limit_s(url) if shown else LIMIT_S
+    if shown and _took_too_long(session):
+        # It was slow for the browser: only its absence would tell anything.
+        answer, detail = presence(url, limit_s=limit_s)
+    else:
+        verify = not session.capabilities.get("acceptInsecureCerts")
+        answer, detail = ask(url, verify=verify, limit_s=limit_s)
     if answer == REFUSED and reached:
         answer = VANISHED
     if reached:
@@ -122,6 +126,27 @@ def ask(url: str, *, verify: bool = True, limit_s: float = LIMIT_S) -> tuple[str
     return status_answer(status), f"{status} {bare}"[:300]
 
 
+def presence(url: str, *, limit_s: float) -> tuple[str, str]:
+    """Connect to the server of `url` and ask it nothing.
+
+    Args:
+        limit_s: Seconds for the look-up of the name, and again for the connection.
+
+    Returns:
+        ``present`` if it takes connections, else what `ask` returns.
+    """
+    parts = urlsplit(url)
+    unknown = _unresolved(parts.hostname or "", limit_s)
+    if unknown:
+        return DNS, f"{parts.hostname}: {unknown}"
+    address = parts.hostname or "", parts.port or _usual_port(parts.scheme)
+    try:
+        socket.create_connection(address, timeout=limit_s).close()
+    except OSError as failure:
+        return _how(failure), f"{address[0]}:{address[1]}: {failure}"[:300]
+    return PRESENT, f"{address[0]}:{address[1]} takes connections"
+
+
 def status_answer(status: int) -> str:
     """Return what an HTTP status says of the server: ``ok``, ``gateway`` or ``server_error``."""
     if status < 500:
@@ -134,6 +159,11 @@ def _in_question(session: DriverSession, evidence: Evidence) -> bool:
         return True
     failed = session.first_failure
     return failed is not None and latch.label_of(failed) in _OF_LOADING
+
+
+def _took_too_long(session: DriverSession) -> bool:
+    failed = session.first_failure
+    return failed is not None and latch.label_of(failed) == ErrorType.TIMEOUT.label
 
 
 def _presence_limit_s(url: str) -> float:
@@ -149,6 +179,10 @@ def _page_url(session: DriverSession, evidence: Evidence) -> str:
     if detail.startswith("about:"):
         # Firefox names it in the address of its error page.
         return "".join(parse_qs(urlsplit(detail).query).get("u", ()))
+    # The address of a page that its server answered badly is said behind the status.
+    shown = detail.rpartition(" ")[2]
+    if evidence.answer(PAGE) in (GATEWAY, SERVER_ERROR) and origin(shown):
+        return shown
     if evidence.answer(PAGE) in (*_IN_QUESTION, OK):
         path = f"/session/{session.session_id}/url"
         reply = session.wire.ask("GET", path, limit_s=_URL_LIMIT_S)

@@ -9,15 +9,13 @@ changed; one question is asked at a time.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import json
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from pytest_resilience.browser.devtools import Devtools
 from pytest_resilience.core.evidence import ERROR, OK, SILENT
 
 if TYPE_CHECKING:
@@ -44,15 +42,14 @@ class Tunnel:
     """One such way.
 
     Args:
-        socket: A connected websocket.
+        devtools: A connection to the browser.
 
     Attributes:
         begun_with: The browser's processes when it was opened, None if it did not tell.
     """
 
-    def __init__(self, socket: Any) -> None:
-        self._socket = socket
-        self._numbers = itertools.count(1)
+    def __init__(self, devtools: Devtools) -> None:
+        self._devtools = devtools
         self._one_at_a_time = threading.Lock()
         self.begun_with: FarProcesses | None = None
 
@@ -67,18 +64,12 @@ class Tunnel:
         offered = session.capabilities.get("se:cdp")
         if not isinstance(offered, str):
             return None
+        url, headers = _address(session.endpoint, offered), session.wire.credentials
         try:
-            import websocket
-
-            socket = websocket.create_connection(
-                _address(session.endpoint, offered),
-                timeout=limit_s,
-                suppress_origin=True,
-                header=[f"{k}: {v}" for k, v in session.wire.credentials.items()],
-            )
+            devtools = Devtools.at(url, limit_s=limit_s, headers=headers)
         except Exception:  # noqa: BLE001 - one way less to know
             return None
-        opened = cls(socket)
+        opened = cls(devtools)
         opened.begun_with = opened.processes(limit_s=limit_s)
         return opened
 
@@ -112,21 +103,14 @@ class Tunnel:
         if not self._one_at_a_time.acquire(timeout=limit_s):
             raise TimeoutError("an earlier question is not answered yet")
         try:
-            number = next(self._numbers)
-            self._socket.send(json.dumps({"id": number, "method": method}))
-            answer: dict[str, Any] = {}
-            # An earlier question may be answered only now.
-            while answer.get("id") != number:
-                self._socket.settimeout(max(0.01, deadline - time.monotonic()))
-                answer = json.loads(self._socket.recv())
-            return dict(answer.get("result") or {})
+            number = self._devtools.send(method)
+            return self._devtools.answer(number, limit_s=deadline - time.monotonic())
         finally:
             self._one_at_a_time.release()
 
     def close(self) -> None:
         """Close it without a good-bye, which could have to wait for an answer."""
-        with contextlib.suppress(Exception):
-            self._socket.shutdown()
+        self._devtools.close()
 
 
 def _address(endpoint: str, offered: str) -> str:

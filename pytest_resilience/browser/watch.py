@@ -188,7 +188,7 @@ class Watch:
                 session.in_flight = ""
                 seconds = monotonic() - session.in_flight_since
                 if seconds > SLOW_S:
-                    session.care.took(driver_command, seconds)
+                    session.care.took(driver_command, seconds, session.in_flight_since + seconds)
             if telling or session.first_failure is not None:
                 session.answered(driver_command, kept, response)
             return response

@@ -52,6 +52,7 @@ def replace_dead_tab(session: DriverSession) -> bool:
     for other in dead:
         _devtools(session, f"/json/close/{other}")
     session.first_failure = session.care.hang = None
+    session.care.view.close()
     endings.refresh_relatives(session)
     return True
 

@@ -18,7 +18,7 @@ UNASKED = "unasked"
 # SESSION (a script sent to it): CRASHED (its tab), DEAD (no such session), SILENT, REFUSED, ERROR
 # PAGE: ERROR_PAGE (the browser's own; detail says which), GATEWAY, SERVER_ERROR
 # TARGET (the page's server, asked by us): VANISHED (it was there before), REFUSED, RESET, DNS,
-#   TLS, SILENT, ERROR, GATEWAY, SERVER_ERROR
+#   TLS, SILENT, ERROR, GATEWAY, SERVER_ERROR; PRESENT if it takes connections and was not asked
 # GRID: BUSY (no free slot), EMPTY (no node up), DEAD (lost this session), REFUSED, SILENT, ERROR;
 #   where a session was wanted and it is known which, FREE (a slot) or MISFIT (no node for it)
 # NODE (of a grid, the one that holds the session): DEAD (down), SILENT, REFUSED
@@ -59,6 +59,7 @@ RESET = "reset"
 DNS = "dns"
 TLS = "tls"
 VANISHED = "vanished"
+PRESENT = "present"
 ERROR_PAGE = "error_page"
 GATEWAY = "gateway"
 SERVER_ERROR = "server_error"

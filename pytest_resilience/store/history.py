@@ -61,6 +61,7 @@ class History:
         self.path = path.absolute()
         self._now_us = now_us
         self._spare: tuple[DuckDBPyConnection, ExitStack] | None = None
+        self._prepared: tuple[int, ...] | None = None
 
     def merge(self, spools: Iterable[Path], *, lock_timeout_s: float = 5.0) -> MergeResult:
         """Take `spools` into the history, each record exactly once, and remove them.
@@ -95,7 +96,7 @@ class History:
         with self.locked(0.0), ExitStack() as stack:
             connection = stack.enter_context(database.engine(self.path))
             database.ensure(connection, self.path, self._now_us)
-            self._spare = connection, stack.pop_all()
+            self._spare, self._prepared = (connection, stack.pop_all()), _identity(self.path)
 
     def read(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Return the rows `sql` selects, as dicts; JSON columns come as text.
@@ -140,7 +141,8 @@ class History:
         if not spools:
             return MergeResult()
         with self._engine() as connection:
-            database.ensure(connection, self.path, self._now_us)
+            if self._prepared is None or _identity(self.path) != self._prepared:
+                database.ensure(connection, self.path, self._now_us)
             with database.attached(connection, self.path, ""):
                 staged = ingest.stage(connection, spools)
                 with database.marked(connection, self._now_us()):
@@ -224,6 +226,15 @@ def _ready(spools: Iterable[Path]) -> list[Path]:
         for spool in absolute
         if spool.is_file() and os.access(spool, os.R_OK) and not writer_lives(spool)
     ]
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """Return what tells whether anybody has written to or replaced `path`; None if it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _discard(spools: Sequence[Path], staged: ingest.Stage) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -23,11 +24,13 @@ from pytest_resilience.exceptions import ResilienceError, StoreError
 from pytest_resilience.store.spool import orphans
 
 if TYPE_CHECKING:
-    from pytest_resilience.store.history import MergeResult
+    from pytest_resilience.store.history import History, MergeResult
 
 #: Seconds the other process gets for a merge before it is done here.
 LIMIT_S = 60.0
 _MERGE = b"merge\n"
+#: Niceness of what is done while the tests run.
+_BEHIND = 10
 # Isolated, so that nothing in the current folder is taken for a module of Python's own.
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
@@ -116,14 +119,14 @@ class Merger:
 
 def serve(path: str) -> None:
     """Be the other process: make ready, wait to be told to merge, and say how that went."""
-    from pytest_resilience.store.history import History
-
-    history = History(Path(path))
-    with suppress(ResilienceError):
-        history.prepare()
+    prepared: list[History] = []
+    preparing = threading.Thread(target=lambda: prepared.append(_prepared(Path(path))))
+    preparing.start()
     if sys.stdin.buffer.readline() != _MERGE:
         # The tests were ended; whoever comes next merges what they left.
-        return
+        os._exit(0)
+    preparing.join()
+    (history,) = prepared
     try:
         told = asdict(history.merge(orphans(history.path.parent / "spool")))
     except StoreError as error:
@@ -132,3 +135,17 @@ def serve(path: str) -> None:
     sys.stdout.flush()
     # Somebody waits for the end, and nothing is left that has to be closed.
     os._exit(0)
+
+
+def _prepared(path: Path) -> History:
+    """Load what a merge needs, behind the tests and their browsers, which run meanwhile."""
+    if sys.platform == "linux":
+        # Of this thread alone: nobody waits for it, but somebody does for the merge.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BEHIND)
+    from pytest_resilience.store.history import History
+
+    history = History(path)
+    with suppress(ResilienceError):
+        history.prepare()
+    return history

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_resilience.browser.devtools import Devtools
 from pytest_resilience.browser.loads import SHARE_GOT, Load
 from pytest_resilience.browser.tunnel import FarProcesses, Tunnel
 
@@ -43,8 +44,12 @@ class Socket:
         return json.dumps(self._due.pop(0))
 
 
+def through(socket: Socket) -> Tunnel:
+    return Tunnel(Devtools(socket))
+
+
 def answering(result: object) -> Tunnel:
-    return Tunnel(Socket(lambda asked: [{"id": asked["id"], "result": result}]))
+    return through(Socket(lambda asked: [{"id": asked["id"], "result": result}]))
 
 
 def test_the_processes_are_told_apart() -> None:
@@ -55,11 +60,11 @@ def test_the_processes_are_told_apart() -> None:
 @pytest.mark.parametrize(
     "tunnel",
     [
-        pytest.param(Tunnel(Socket(lambda _asked: [])), id="silent"),
+        pytest.param(through(Socket(lambda _asked: [])), id="silent"),
         pytest.param(answering({}), id="nothing"),
         pytest.param(answering({"processInfo": [{"type": "GPU"}]}), id="something-else"),
         pytest.param(
-            Tunnel(Socket(lambda asked: [{"id": asked["id"], "error": {"code": -32601}}])),
+            through(Socket(lambda asked: [{"id": asked["id"], "error": {"code": -32601}}])),
             id="no-such-command",
         ),
     ],
@@ -78,7 +83,7 @@ def test_a_late_answer_is_not_taken_for_that_to_the_next_question() -> None:
         results = {1: {"product": "late"}, 2: {"product": "Chrome/1"}}
         return [{"id": n, "result": results[n]} for n in asked] if len(asked) == 2 else []
 
-    tunnel = Tunnel(Socket(late))
+    tunnel = through(Socket(late))
     assert tunnel.ask(limit_s=1)[0] == "silent"
     assert tunnel.ask(limit_s=1) == ("ok", "Chrome/1")
 
@@ -92,7 +97,7 @@ def test_one_question_waits_for_the_other() -> None:
         finish.wait(60)
         return [{"id": question["id"], "result": TOLD}]
 
-    tunnel = Tunnel(Socket(slowly))
+    tunnel = through(Socket(slowly))
     told: list[object] = []
     asking = threading.Thread(target=lambda: told.append(tunnel.processes(limit_s=60)))
     asking.start()

@@ -1,0 +1,144 @@
+"""The page a local Chromium is at, asked over DevTools, which takes its driver no time.
+
+It says less than the driver: nothing of the driver itself, and of an alert only by silence.
+So it is for sessions whose driver has just answered; and where the view is silent, the driver
+is to be asked.
+
+Invariant: one expression is evaluated, and no alert is closed by that; it is the window and the
+document that the test is at, or nothing is seen.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_resilience.core.evidence import ERROR, OK
+
+if TYPE_CHECKING:
+    from pytest_resilience.browser.devtools import Devtools
+    from pytest_resilience.browser.sessions import DriverSession
+    from pytest_resilience.browser.wire import Reply
+
+#: Seconds for which an answer of a driver speaks for it.
+_FRESH_S = 1.0
+#: Seconds for each step of the connection (measured: 2 ms for all).
+_CONNECT_S = 0.1
+#: Seconds a page gets to answer (measured: 2 ms); the driver is asked after that.
+_ANSWER_S = 0.1
+_GET, _TO_WINDOW, _TO_FRAME = "get", "switchToWindow", "switchToFrame"
+_CLOSE = "close"
+#: Commands after whose answer a test may be elsewhere. One that goes to a parent frame is none:
+#: whether that is a frame in turn is not known.
+MOVES = frozenset({_GET, _TO_WINDOW, _TO_FRAME, _CLOSE})
+
+
+class View:
+    """The way to the page of one session; opened when it is first needed, and kept."""
+
+    __slots__ = ("_devtools", "_in_frame", "_pid", "_window")
+
+    def __init__(self) -> None:
+        self._devtools: Devtools | None = None
+        self._window: object = None
+        self._in_frame = False
+        self._pid = os.getpid()
+
+    def moved(self, command: str, parameters: Mapping[str, Any]) -> None:
+        """Note that `command` was answered well; of `MOVES`, all have to be told."""
+        if command not in MOVES:
+            return
+        self._in_frame = command == _TO_FRAME and parameters.get("id") is not None
+        if command == _CLOSE or (
+            command == _TO_WINDOW and parameters.get("handle") != self._window
+        ):
+            self.close()
+            self._window = parameters.get("handle")
+
+    def ask(self, session: DriverSession, script: str) -> Glance | None:
+        """Ask the page of `session`, which is idle, to run the body of a function.
+
+        Args:
+            script: It changes nothing; its value is plain data.
+
+        Returns:
+            None if it is not to be asked this way, or cannot be.
+        """
+        if self._in_frame or not _is_answered_for(session):
+            return None
+        try:
+            if self._pid != os.getpid():
+                # A fork has the connection of its parent, which would get its answers.
+                self.close()
+                self._pid = os.getpid()
+            devtools = self._devtools or self._opened(session)
+            if devtools is None:
+                return None
+            expression = f"(function () {{{script}}})()"
+            params = {"expression": expression, "returnByValue": True}
+            return Glance(self, devtools, devtools.send("Runtime.evaluate", params))
+        except Exception:  # noqa: BLE001 - one way less to see it
+            self.close()
+            return None
+
+    def _opened(self, session: DriverSession) -> Devtools | None:
+        from pytest_resilience.browser.answers import debugger_address
+        from pytest_resilience.browser.devtools import Devtools
+
+        address = debugger_address(session.capabilities)
+        if not address:
+            return None
+        if self._window is None:
+            path = f"/session/{session.session_id}/window"
+            told = session.wire.ask("GET", path, limit_s=_CONNECT_S)
+            if not told.good:
+                return None
+            self._window = told.value
+        # Older drivers put something before it.
+        page = str(self._window).removeprefix("CDwindow-")
+        self._devtools = Devtools.at(f"ws://{address}/devtools/page/{page}", limit_s=_CONNECT_S)
+        return self._devtools
+
+    def close(self) -> None:
+        """Close the way to the page, if there is one."""
+        devtools, self._devtools, self._window = self._devtools, None, None
+        if devtools is not None:
+            devtools.close()
+
+
+class Glance:
+    """A question to a page that was sent, and whose answer was not read yet."""
+
+    def __init__(self, view: View, devtools: Devtools, number: int) -> None:
+        self._view = view
+        self._devtools = devtools
+        self._number = number
+
+    def answer(self) -> Reply:
+        """Return what the page says; an error if it has not done so within a tenth of a second."""
+        from pytest_resilience.browser.wire import Reply
+
+        try:
+            said = self._devtools.answer(self._number, limit_s=_ANSWER_S)
+        except Exception as failure:  # noqa: BLE001 - every way of failing is an answer
+            # Whoever does not listen to us now would answer one day, and we not read it.
+            self._view.close()
+            return Reply(ERROR, detail=f"{type(failure).__name__}: {failure}"[:300])
+        if "exceptionDetails" in said or "result" not in said:
+            return Reply(ERROR, detail=str(said)[:300])
+        return Reply(OK, 200, said["result"].get("value"))
+
+
+def _is_answered_for(session: DriverSession) -> bool:
+    """Return whether the driver of `session` has just answered, and no alert was in its way."""
+    number, error = session.care.last_error
+    answered = max(session.in_flight_since, session.care.slow_until)
+    return (
+        not session.remote
+        # Where a session was taken over, nobody has seen whether it is in a frame.
+        and session.requested is not None
+        and time.monotonic() - answered < _FRESH_S
+        and (number != session.commands or error != "UnexpectedAlertPresentException")
+    )
