@@ -36,15 +36,20 @@ MOVES = frozenset({_GET, _TO_WINDOW, _TO_FRAME, _CLOSE})
 
 
 class View:
-    """The way to the page of one session; opened when it is first needed, and kept."""
+    """The way to the page of one session, kept once it is open.
 
-    __slots__ = ("_devtools", "_in_frame", "_pid", "_window")
+    It is opened when it is asked for a second time: opening it takes longer than to ask the
+    driver once, and many a browser sees one failure only.
+    """
+
+    __slots__ = ("_devtools", "_in_frame", "_pid", "_wanted", "_window")
 
     def __init__(self) -> None:
         self._devtools: Devtools | None = None
         self._window: object = None
         self._in_frame = False
         self._pid = os.getpid()
+        self._wanted = False
 
     def moved(self, command: str, parameters: Mapping[str, Any]) -> None:
         """Note that `command` was answered well; of `MOVES`, all have to be told."""
@@ -66,7 +71,8 @@ class View:
         Returns:
             None if it is not to be asked this way, or cannot be.
         """
-        if self._in_frame or not _is_answered_for(session):
+        wanted, self._wanted = self._wanted, True
+        if not wanted or self._in_frame or not _is_answered_for(session):
             return None
         try:
             if self._pid != os.getpid():

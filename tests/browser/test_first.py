@@ -50,7 +50,7 @@ def session_with(*, seconds_ago: float = 0, **facts: Any) -> DriverSession:
         endpoint="http://127.0.0.1:9",
         remote=given.pop("remote", False),
         wire=given.pop("wire", Wire("http://127.0.0.1:9")),
-        requested={},
+        requested=given.pop("requested", {}),
         capabilities={},
         **given,
     )
