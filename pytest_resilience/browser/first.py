@@ -64,6 +64,8 @@ class First:
         alert: The first of them, which its driver was asked.
         page: The second one, if the driver was asked that at once.
         glance: Both, if its page was asked past the driver.
+
+    Where none of these is given, the way past the driver has to be opened first.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class First:
         self._alert = alert
         self._page = page
         self._glance = glance
+        self._begun = bool(alert or page or glance)
         self._said = _NO_ALERT if page is not None else None
         self._seen: Reply | None = None
         self._forgotten = False
@@ -90,10 +93,10 @@ class First:
         return session.first_failure is self._failed
 
     def go_on(self, *, limit_s: float) -> None:
-        """Ask for the page as soon as it is known that no alert is open, without waiting here."""
-        if self._alert is not None:
+        """Ask on as soon as that can be done, without waiting here."""
+        if self._alert is not None or not self._begun:
             self._relay = threading.Thread(
-                target=self._ask_page, args=(limit_s,), daemon=True, name="resilience-first"
+                target=self._ask_on, args=(limit_s,), daemon=True, name="resilience-first"
             )
             self._relay.start()
 
@@ -101,6 +104,8 @@ class First:
         """Return what is said to the question for the text of an alert."""
         if self._relay is not None:
             self._relay.join()
+        if not self._begun:
+            self._begin()
         if self._glance is not None:
             self._look(self._glance)
         if self._said is None:
@@ -131,8 +136,21 @@ class First:
         elif not self._session.in_flight:
             self._alert = _send_alert(self._session)
 
-    def _ask_page(self, limit_s: float) -> None:
+    def _begin(self) -> None:
+        """Ask past the driver, or else the driver for an alert."""
+        self._begun = True
+        self._glance = self._session.care.view.ask(self._session, answers.PAGE_SCRIPT)
+        if self._glance is None and not self._session.in_flight:
+            self._alert = _send_alert(self._session)
+
+    def _ask_on(self, limit_s: float) -> None:
+        """Begin, where that was not done; ask for the page once no alert is known to be open."""
+        if not self._begun:
+            self._begin()
         if self._alert is None:
+            return
+        if self._forgotten:
+            self._alert.close()
             return
         self._said = self._alert.answer(limit_s=limit_s)
         idle = self._session.commands == self._commands and not self._session.in_flight
@@ -169,12 +187,17 @@ def ask(session: DriverSession) -> First | None:
     failed = session.first_failure
     if session.in_flight or (failed and latch.label_of(failed) not in _OF_PAGES):
         return None
-    glance = session.care.view.ask(session, answers.PAGE_SCRIPT)
-    if glance is not None:
-        return First(session, glance=glance)
+    view = session.care.view
+    if view.is_open:
+        glance = view.ask(session, answers.PAGE_SCRIPT)
+        if glance is not None:
+            return First(session, glance=glance)
     if no_alert_is_open(session):
+        # At once, so that it is the page of the failure, whatever a hook does to it.
         page = send_script(session, answers.PAGE_SCRIPT, _CONNECT_S)
         return First(session, page=page) if page is not None else None
+    if view.can_see(session) and answers.debugger_address(session.capabilities):
+        return First(session)
     alert = _send_alert(session)
     return First(session, alert=alert) if alert is not None else None
 

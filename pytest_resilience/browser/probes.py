@@ -204,8 +204,10 @@ class _Prober:
         return [alive, _result(PAGE, page, begun)] if page[0] in _SHOWN else []
 
     def _graphics(self) -> Iterator[ProbeResult]:
-        """Look at the graphics process; only if it is not the one known, look for another."""
+        """Look at the graphics process; only if it is none of those known, look for another."""
         session, begun = self._session, time.monotonic()
+        if session.gpu is None:
+            session.gpu = next((p for p in session.relatives if _draws(p)), None)
         if session.gpu is not None and processes.state(session.gpu) == ALIVE:
             yield self._note(_result(GPU_PROCESS, (ALIVE, f"pid {session.gpu.pid}"), begun))
             return
@@ -359,6 +361,10 @@ def _past(session: DriverSession) -> Iterator[ProbeResult]:
     elif session.discarded:
         # Whoever still uses it was not given another one.
         yield ProbeResult(LATCH, ErrorType.BROWSER.label, "found broken, and ended by us")
+
+
+def _draws(process: ProcessId) -> bool:
+    return processes.role(process) == processes.GPU
 
 
 def _worst(states: Mapping[int, str]) -> tuple[str, str]:

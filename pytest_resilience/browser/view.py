@@ -11,6 +11,7 @@ document that the test is at, or nothing is seen.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -36,20 +37,25 @@ MOVES = frozenset({_GET, _TO_WINDOW, _TO_FRAME, _CLOSE})
 
 
 class View:
-    """The way to the page of one session, kept once it is open.
+    """The way to the page of one session; opened when it is first needed, and kept.
 
-    It is opened when it is asked for a second time: opening it takes longer than to ask the
-    driver once, and many a browser sees one failure only.
+    One thread may ask while another tells of moves or closes it.
     """
 
-    __slots__ = ("_devtools", "_in_frame", "_pid", "_wanted", "_window")
+    __slots__ = ("_closings", "_devtools", "_in_frame", "_lock", "_pid", "_window")
 
     def __init__(self) -> None:
         self._devtools: Devtools | None = None
         self._window: object = None
         self._in_frame = False
         self._pid = os.getpid()
-        self._wanted = False
+        self._closings = 0
+        self._lock = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether asking takes no longer than to send a few bytes."""
+        return self._devtools is not None
 
     def moved(self, command: str, parameters: Mapping[str, Any]) -> None:
         """Note that `command` was answered well; of `MOVES`, all have to be told."""
@@ -62,6 +68,18 @@ class View:
             self.close()
             self._window = parameters.get("handle")
 
+    def can_see(self, session: DriverSession) -> bool:
+        """Return whether `session` may be asked this way: its driver has just answered."""
+        number, error = session.care.last_error
+        answered = max(session.in_flight_since, session.care.slow_until)
+        return (
+            not (self._in_frame or session.remote)
+            # Where a session was taken over, nobody has seen whether it is in a frame.
+            and session.requested is not None
+            and time.monotonic() - answered < _FRESH_S
+            and (number != session.commands or error != "UnexpectedAlertPresentException")
+        )
+
     def ask(self, session: DriverSession, script: str) -> Glance | None:
         """Ask the page of `session`, which is idle, to run the body of a function.
 
@@ -71,8 +89,7 @@ class View:
         Returns:
             None if it is not to be asked this way, or cannot be.
         """
-        wanted, self._wanted = self._wanted, True
-        if not wanted or self._in_frame or not _is_answered_for(session):
+        if not self.can_see(session):
             return None
         try:
             if self._pid != os.getpid():
@@ -96,20 +113,29 @@ class View:
         address = debugger_address(session.capabilities)
         if not address:
             return None
-        if self._window is None:
+        closings, window = self._closings, self._window
+        if window is None:
             path = f"/session/{session.session_id}/window"
             told = session.wire.ask("GET", path, limit_s=_CONNECT_S)
             if not told.good:
                 return None
-            self._window = told.value
+            window = told.value
         # Older drivers put something before it.
-        page = str(self._window).removeprefix("CDwindow-")
-        self._devtools = Devtools.at(f"ws://{address}/devtools/page/{page}", limit_s=_CONNECT_S)
-        return self._devtools
+        page = str(window).removeprefix("CDwindow-")
+        devtools = Devtools.at(f"ws://{address}/devtools/page/{page}", limit_s=_CONNECT_S)
+        with self._lock:
+            if self._closings == closings:
+                self._devtools, self._window = devtools, window
+                return devtools
+        # The session has moved on, or ended, meanwhile.
+        devtools.close()
+        return None
 
     def close(self) -> None:
         """Close the way to the page, if there is one."""
-        devtools, self._devtools, self._window = self._devtools, None, None
+        with self._lock:
+            devtools, self._devtools, self._window = self._devtools, None, None
+            self._closings += 1
         if devtools is not None:
             devtools.close()
 
@@ -135,16 +161,3 @@ class Glance:
         if "exceptionDetails" in said or "result" not in said:
             return Reply(ERROR, detail=str(said)[:300])
         return Reply(OK, 200, said["result"].get("value"))
-
-
-def _is_answered_for(session: DriverSession) -> bool:
-    """Return whether the driver of `session` has just answered, and no alert was in its way."""
-    number, error = session.care.last_error
-    answered = max(session.in_flight_since, session.care.slow_until)
-    return (
-        not session.remote
-        # Where a session was taken over, nobody has seen whether it is in a frame.
-        and session.requested is not None
-        and time.monotonic() - answered < _FRESH_S
-        and (number != session.commands or error != "UnexpectedAlertPresentException")
-    )

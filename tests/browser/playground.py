@@ -82,6 +82,19 @@ class Playground:
         self.applied.append(applied)
         return applied
 
+    def throttle(self) -> Applied:
+        """Leave the page a part of its processor time, and see that it has less.
+
+        What slows it down needs processor time, too; on a machine that does much else, it may
+        get too little of it for once.
+        """
+        for _ in range(10):
+            applied = self.apply("throttle_cpu")
+            if applied.evidence()["slowdown"] > 1.5:
+                return applied
+            applied.undo()
+        raise AssertionError("the page is not slowed down")
+
     def leave(self, item: Any) -> None:
         """Undo whatever a test has left in force, and see that it has proven what it says."""
         self.kit.undo_all()

@@ -162,8 +162,7 @@ class TestPage:
 
     @proves(Platform.CHROMIUM, "throttle_cpu")
     def test_a_throttled_page_computes_slower_until_it_is_undone(self, ground: Playground) -> None:
-        applied = ground.apply("throttle_cpu")
-        assert applied.evidence()["slowdown"] > 1.5
+        applied = ground.throttle()
         busy = (
             "const t = performance.now(); let n = 0; for (let i = 0; i < 1e7; i++) n += i % 7;"
             "return performance.now() - t"

@@ -130,7 +130,7 @@ class TestPages:
         "crash_gpu_process",
     )
     def test_what_its_pages_run_with(self, ground: Playground) -> None:
-        assert ground.apply("throttle_cpu").evidence()["slowdown"] > 1.5
+        ground.throttle()
         assert ground.apply("fill_heap").evidence()["holds_mb"] == 200
         ground.kit.undo_all()
         assert ground.driver.execute_script(START_DRAWING)

@@ -51,7 +51,7 @@ def session_with(*, seconds_ago: float = 0, **facts: Any) -> DriverSession:
         remote=given.pop("remote", False),
         wire=given.pop("wire", Wire("http://127.0.0.1:9")),
         requested=given.pop("requested", {}),
-        capabilities={},
+        capabilities=given.pop("capabilities", {}),
         **given,
     )
 

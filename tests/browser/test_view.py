@@ -37,15 +37,8 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first, "_CONNECT_S", LIMIT_S)
 
 
-def looking_again(session: DriverSession) -> View:
-    """Return the view of `session`, for which it is not the first time."""
-    session.care.view.ask(session, SCRIPT)
-    return session.care.view
-
-
 def seen(session: DriverSession) -> Any:
-    """Return the title of the page that is seen, None if none is; not at the first time."""
-    looking_again(session)
+    """Return the title of the page that is seen, None if none is."""
     glance = session.care.view.ask(session, SCRIPT)
     return glance.answer().value if glance is not None else None
 
@@ -92,7 +85,7 @@ def test_only_a_value_is_a_good_answer(said: dict[str, Any], good: bool) -> None
 
 def test_what_does_not_answer_is_asked_on_a_new_connection_next_time() -> None:
     socket, session = Socket(), session_with()
-    looking = looking_again(session)
+    looking = session.care.view
     looking._devtools = Devtools(socket)
     glance = looking.ask(session, SCRIPT)
     assert glance is not None
@@ -115,30 +108,43 @@ class TestWhoIsLookedAt:
     )
     def test_the_driver_has_just_answered(self, facts: dict[str, Any], looked_at: bool) -> None:
         session = session_with(**facts)
-        looking_again(session)._devtools = Devtools(Socket())
+        session.care.view._devtools = Devtools(Socket())
         assert (session.care.view.ask(session, SCRIPT) is not None) is looked_at
 
     def test_a_slow_command_counts_from_its_answer(self) -> None:
         session = session_with(seconds_ago=LONG_AGO_S)
-        looking_again(session)._devtools = Devtools(Socket())
+        session.care.view._devtools = Devtools(Socket())
         session.care.took("clickElement", LONG_AGO_S, time.monotonic())
         assert session.care.view.ask(session, SCRIPT) is not None
 
     def test_a_driver_that_met_an_alert_is_asked_itself(self) -> None:
         session = session_with()
-        looking_again(session)._devtools = Devtools(Socket())
+        session.care.view._devtools = Devtools(Socket())
         session.care.last_error = session.commands, "UnexpectedAlertPresentException"
         assert session.care.view.ask(session, SCRIPT) is None
 
     def test_a_browser_without_devtools_is_not(self) -> None:
         session = session_with()
-        assert looking_again(session).ask(session, SCRIPT) is None
-
-    def test_a_browser_that_sees_its_first_failure_is_not(self) -> None:
-        session = session_with()
-        session.care.view._devtools = Devtools(Socket())
         assert session.care.view.ask(session, SCRIPT) is None
-        assert session.care.view.ask(session, SCRIPT) is not None
+
+    def test_one_that_moves_on_while_the_way_is_opened_is_not(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The way would lead to the window it was at."""
+        options = {"debuggerAddress": "127.0.0.1:1"}
+        session = session_with(capabilities={"goog:chromeOptions": options})
+        session.care.view.moved("switchToWindow", {"handle": "one"})
+        socket = Socket({"id": 1, "result": {"result": {"value": 7}}})
+
+        def at(_cls: type[Devtools], url: str, **_more: object) -> Devtools:
+            assert url.endswith("/one")
+            session.care.view.moved("switchToWindow", {"handle": "two"})
+            return Devtools(socket)
+
+        monkeypatch.setattr(Devtools, "at", classmethod(at))
+        assert session.care.view.ask(session, SCRIPT) is None
+        assert socket.closed
+        assert not session.care.view.is_open
 
 
 @pytest.mark.browser
