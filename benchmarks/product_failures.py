@@ -2,11 +2,13 @@
 
     python -m benchmarks.product_failures --pairs 5
     python -m benchmarks.product_failures --pairs 5 --own-browser
+    python -m benchmarks.product_failures --pairs 5 --journey 10
 
 Runs the suite of genuine failures with and without `--resilience`, in turns, and prints
 every run, the medians and their ratio. The order changes from pair to pair, so that a load
 that grows or falls favours neither. All tests share one browser, so that they take as little
-time as can be; with `--own-browser` each has one of its own, as in most suites.
+time as can be; with `--own-browser` each has one of its own, and with `--journey` each visits
+some pages before it fails, as tests of whole applications do.
 
 Invariant: both sides run the same tests on the same browser and must end with the same
 numbers of failed and passed ones; a run that does not is not counted but reported.
@@ -55,7 +57,7 @@ class Run:
     counts: dict[str, int]
 
 
-def run(*, resilience: bool, selection: str = "", scope: str = "session") -> Run:
+def run(*, resilience: bool, selection: str = "", scope: str = "session", journey: int = 0) -> Run:
     """Run the suite once, in a folder and a process of its own."""
     folder = Path(tempfile.mkdtemp(prefix="pr-"))
     try:
@@ -73,6 +75,7 @@ def run(*, resilience: bool, selection: str = "", scope: str = "session") -> Run
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(folder),
             "BROWSER_SCOPE": scope,
+            "JOURNEY": str(journey),
         }
         output = folder / "output.txt"
         begun = time.monotonic()
@@ -96,6 +99,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs (default 5)")
     parser.add_argument("-k", dest="selection", default="", help="only tests that match")
     parser.add_argument("--own-browser", action="store_true", help="a browser for each test")
+    parser.add_argument("--journey", type=int, default=0, help="pages visited before (default 0)")
     options = parser.parse_args()
     scope = "function" if options.own_browser else "session"
     print(described(), end="\n\n")
@@ -103,7 +107,12 @@ def main() -> None:
     print("pair  side         wall s    cpu s  ended")
     for pair in range(1, options.pairs + 1):
         for resilience in (False, True) if pair % 2 else (True, False):
-            done = run(resilience=resilience, selection=options.selection, scope=scope)
+            done = run(
+                resilience=resilience,
+                selection=options.selection,
+                scope=scope,
+                journey=options.journey,
+            )
             runs[resilience].append(done)
             side = "resilience" if resilience else "plain"
             ended = ", ".join(f"{number} {name}" for name, number in done.counts.items())
