@@ -25,6 +25,18 @@ class Devtools:
         self._socket = socket
         self._numbers = itertools.count(1)
 
+    @staticmethod
+    def can_be_spoken() -> bool:
+        """Return whether there is a library for it, which selenium's older versions do not bring.
+
+        Loads it: what is forked while another thread imports waits for that for ever.
+        """
+        try:
+            import websocket  # noqa: F401
+        except ImportError:
+            return False
+        return True
+
     @classmethod
     def at(cls, url: str, *, limit_s: float, headers: Mapping[str, str] | None = None) -> Devtools:
         """Connect to `url`, of a websocket.
@@ -34,8 +46,7 @@ class Devtools:
             headers: What else whoever answers wants to know.
 
         Raises:
-            Exception: There is no connection to be had, or no library to make it with, which
-                selenium brings, though its older versions did not.
+            Exception: There is no connection to be had, or no library to make it with.
         """
         import websocket
 

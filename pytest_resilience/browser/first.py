@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pytest_resilience.browser import answers, latch, processes
+from pytest_resilience.browser.devtools import Devtools
 from pytest_resilience.browser.wire import Reply
 from pytest_resilience.core.evidence import ERROR, LIFELESS, OK, STOPPED
 from pytest_resilience.core.failures import ErrorType
@@ -196,7 +197,8 @@ def ask(session: DriverSession) -> First | None:
         # At once, so that it is the page of the failure, whatever a hook does to it.
         page = send_script(session, answers.PAGE_SCRIPT, _CONNECT_S)
         return First(session, page=page) if page is not None else None
-    if view.can_see(session) and answers.debugger_address(session.capabilities):
+    near = answers.debugger_address(session.capabilities)
+    if near and view.can_see(session) and Devtools.can_be_spoken():
         return First(session)
     alert = _send_alert(session)
     return First(session, alert=alert) if alert is not None else None

@@ -16,10 +16,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_resilience.browser.devtools import Devtools
 from pytest_resilience.core.evidence import ERROR, OK
 
 if TYPE_CHECKING:
-    from pytest_resilience.browser.devtools import Devtools
     from pytest_resilience.browser.sessions import DriverSession
     from pytest_resilience.browser.wire import Reply
 
@@ -108,7 +108,6 @@ class View:
 
     def _opened(self, session: DriverSession) -> Devtools | None:
         from pytest_resilience.browser.answers import debugger_address
-        from pytest_resilience.browser.devtools import Devtools
 
         address = debugger_address(session.capabilities)
         if not address:
