@@ -246,7 +246,9 @@ def test_no_evidence_breaks_nothing() -> None:
 def test_a_remote_session_is_asked_through_its_grid(server: Server) -> None:
     server.answers["/status"] = (200, b'{"value": {"ready": true, "message": "here"}}')
     server.answers["/session/mine/alert/text"] = (404, b'{"value": {"error": "no such alert"}}')
-    server.answers["/session/mine/execute/sync"] = (200, b'{"value": ["http://a/", 502, ""]}')
+    # What is near to that browser is not what is near to us, and is not asked from here.
+    told = b'{"value": ["http://127.0.0.1/", 502, ""]}'
+    server.answers["/session/mine/execute/sync"] = (200, told)
     found = [(r.probe, r.answer) for r in probes.probe(remote_session(server.url))]
     assert found == [("grid", "ok"), ("session", "ok"), ("page", "gateway")]
 

@@ -234,7 +234,7 @@ def test_in_a_session_that_hung_the_next_command_is_ended_soon(world: World) -> 
 def test_the_users_time_outs_and_slow_predecessors_are_waited_for(world: World) -> None:
     world.session.care.requested_timeouts = {"pageLoad": 20_000}
     world.session.timeouts["script"] = 40_000
-    world.session.care.took("getTitle", 4.0)
+    world.session.care.took("getTitle", 4.0, 4.0)
     looked = []
     for command in ("get", "w3cExecuteScript", "getTitle", "findElement"):
         world.now, world.looks[:] = 100.0, []
