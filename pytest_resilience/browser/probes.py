@@ -96,9 +96,10 @@ def probe(
     for result in _of_itself(session, time.monotonic() + deadline_s, asked):
         found.append(result)
         yield result
-    for examine in (target.examine, host.examine):
+    for examine in (target.examine, host.examine, target.examine_again):
         surrounding = examine(session, Evidence(found))
         if surrounding is not None:
+            found.append(surrounding)
             yield surrounding
 
 
@@ -207,7 +208,8 @@ class _Prober:
         """Look at the graphics process; only if it is none of those known, look for another."""
         session, begun = self._session, time.monotonic()
         if session.gpu is None:
-            session.gpu = next((p for p in session.relatives if _draws(p)), None)
+            drawing = (p for p in session.relatives if processes.role(p) == processes.GPU)
+            session.gpu = next(drawing, None)
         if session.gpu is not None and processes.state(session.gpu) == ALIVE:
             yield self._note(_result(GPU_PROCESS, (ALIVE, f"pid {session.gpu.pid}"), begun))
             return
@@ -361,10 +363,6 @@ def _past(session: DriverSession) -> Iterator[ProbeResult]:
     elif session.discarded:
         # Whoever still uses it was not given another one.
         yield ProbeResult(LATCH, ErrorType.BROWSER.label, "found broken, and ended by us")
-
-
-def _draws(process: ProcessId) -> bool:
-    return processes.role(process) == processes.GPU
 
 
 def _worst(states: Mapping[int, str]) -> tuple[str, str]:

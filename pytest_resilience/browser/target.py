@@ -22,12 +22,14 @@ from pytest_resilience.core.evidence import (
     ERROR,
     ERROR_PAGE,
     GATEWAY,
+    HOST,
     OK,
     PAGE,
     PRESENT,
     REFUSED,
     RESET,
     SERVER_ERROR,
+    SHORT,
     SILENT,
     TARGET,
     TLS,
@@ -89,7 +91,7 @@ def examine(session: DriverSession, evidence: Evidence) -> ProbeResult | None:
     reached = origin(url) in session.reached
     shown = evidence.answer(PAGE) == OK
     limit_s = _presence_limit_s(url) if shown else LIMIT_S
-    if shown and _took_too_long(session):
+    if shown and _took_too_long(session) and evidence.answer(HOST) != SHORT:
         # It was slow for the browser: only its absence would tell anything.
         answer, detail = presence(url, limit_s=limit_s)
     else:
@@ -100,6 +102,16 @@ def examine(session: DriverSession, evidence: Evidence) -> ProbeResult | None:
     if reached:
         detail = f"{detail}; {REACHED_BEFORE}"
     return ProbeResult(TARGET, answer, detail, time.monotonic() - begun)
+
+
+def examine_again(session: DriverSession, evidence: Evidence) -> ProbeResult | None:
+    """Ask the server that was only connected to, if it may have been the machine that was slow.
+
+    A server that is slow for us, too, is not excused by a shortage of the machine.
+    """
+    if evidence.answer(TARGET) == PRESENT and evidence.answer(HOST) == SHORT:
+        return examine(session, evidence)
+    return None
 
 
 def ask(url: str, *, verify: bool = True, limit_s: float = LIMIT_S) -> tuple[str, str]:

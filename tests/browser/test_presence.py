@@ -9,6 +9,7 @@ import pytest
 
 from pytest_resilience.browser import target
 from pytest_resilience.browser.sessions import DriverSession
+from pytest_resilience.core.evidence import Evidence, ProbeResult
 from pytest_resilience.core.failures import ExceptionFact
 from tests import ports
 from tests.browser.test_target import page, session_at
@@ -55,6 +56,26 @@ def test_the_server_of_a_slow_page_is_connected_to_and_asked_nothing(
     with connection:
         connection.settimeout(AMPLE_S)
         assert connection.recv(1) == b""
+
+
+def test_it_is_asked_where_the_machine_may_have_been_what_was_slow(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shortage of the machine is no excuse for a server that is slow for us, too."""
+    monkeypatch.setattr(target, "_NEAR_PRESENCE_LIMIT_S", 0.2)
+    session = too_slow(url_of(listener.getsockname()[1]))
+    known = [*page("ok"), ProbeResult("target", "present")]
+    assert target.examine_again(session, Evidence(known)) is None
+    short = ProbeResult("host", "short", "memory: none")
+    result = target.examine_again(session, Evidence([*known, short]))
+    assert result is not None
+    assert result.answer == "silent"
+
+
+def test_what_was_asked_before_is_not_asked_again(listener: socket.socket) -> None:
+    session = too_slow(url_of(listener.getsockname()[1]))
+    known = [*page("ok"), ProbeResult("target", "ok"), ProbeResult("host", "short")]
+    assert target.examine_again(session, Evidence(known)) is None
 
 
 @pytest.mark.parametrize(
