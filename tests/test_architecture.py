@@ -122,6 +122,7 @@ class TestImports:
             "pytest_resilience.config",
             "pytest_resilience.exceptions",
             "pytest_resilience.plugin",
+            "pytest_resilience.plugin.distribution",
             "pytest_resilience.plugin.main",
             "pytest_resilience.options",
             "pytest_resilience.plugin.markers",

@@ -26,6 +26,7 @@ from pytest_resilience.plugin import checkpoints, limits, resume, sharing, wards
 from pytest_resilience.plugin.breakers import Alerts, CircuitLog, gate_of, registry_of
 from pytest_resilience.plugin.deferral import Deferrals
 from pytest_resilience.plugin.desk import FailureDesk
+from pytest_resilience.plugin.distribution import distributes
 from pytest_resilience.plugin.environment import BrowserEnvironment
 from pytest_resilience.plugin.faults import FaultReporter
 from pytest_resilience.plugin.fixtures import FixtureKeeper
@@ -118,7 +119,7 @@ def _base(
     worker = "main" if given is None else given["workerid"]
     spool = _spool(settings, session_id, worker)
     sink = HookedSink(spool, config, faults)
-    controls = given is None and _distributes(config)
+    controls = given is None and distributes(config)
     return _Base(config, settings, faults, session_id, worker, given, controls, spool, sink)
 
 
@@ -216,13 +217,6 @@ def _set_out(base: _Base, reporting: _Reporting, resumed: resume.Resumed | None)
 
 def _nothing(_event: object) -> None:
     """A worker records; its controller reports."""
-
-
-def _distributes(config: pytest.Config) -> bool:
-    """Return whether this process is an xdist controller."""
-    loaded = config.pluginmanager.hasplugin
-    xdist = loaded("xdist") or loaded("xdist.plugin")
-    return loaded("dsession") or (xdist and config.getoption("dist", "no") != "no")
 
 
 def _spool(settings: Settings, session_id: str, worker: str) -> Spool | None:

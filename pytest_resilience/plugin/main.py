@@ -16,6 +16,7 @@ from pytest_resilience.config import Settings, resolve
 from pytest_resilience.exceptions import ConfigurationError
 from pytest_resilience.options import OPTIONS, Option
 from pytest_resilience.plugin import markers
+from pytest_resilience.plugin.distribution import distributes
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.injector import BrowserFailureInjector
@@ -95,7 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_resilience.plugin import injection
 
         injection.check(settings)
-    if settings.inject_failure or settings.inject_rate or _distributes(config):
+    if settings.inject_failure or settings.inject_rate or distributes(config):
         # The markers of tests are known to the workers of xdist alone.
         from pytest_resilience.plugin.injection_told import register_told
 
@@ -125,12 +126,6 @@ def _asks(item: pytest.Item) -> bool:
         return True
     # Keywords, which are quick to look at, hold the ids of parameters, too.
     return "inject_failure" in item.keywords and bool(item.get_closest_marker("inject_failure"))
-
-
-def _distributes(config: pytest.Config) -> bool:
-    """Return whether workers of xdist run the tests, and this process is none."""
-    # In a worker the option says that it does not distribute any further.
-    return str(config.getoption("dist", "no")) != "no"
 
 
 def _settings(config: pytest.Config) -> Settings:
