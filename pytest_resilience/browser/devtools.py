@@ -9,9 +9,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
+
+
+def _direct(url: str, limit_s: float) -> socket.socket:
+    """Return a connection to whoever `url` names, past any proxy."""
+    address = urlsplit(url)
+    return socket.create_connection((address.hostname, address.port or 80), timeout=limit_s)
 
 
 class Devtools:
@@ -38,12 +46,20 @@ class Devtools:
         return True
 
     @classmethod
-    def at(cls, url: str, *, limit_s: float, headers: Mapping[str, str] | None = None) -> Devtools:
+    def at(
+        cls,
+        url: str,
+        *,
+        limit_s: float,
+        headers: Mapping[str, str] | None = None,
+        direct: bool = False,
+    ) -> Devtools:
         """Connect to `url`, of a websocket.
 
         Args:
             limit_s: Seconds for each step of the connection.
             headers: What else whoever answers wants to know.
+            direct: Whether no proxy may be in between, whatever the environment says.
 
         Raises:
             Exception: There is no connection to be had, or no library to make it with.
@@ -56,6 +72,7 @@ class Devtools:
                 timeout=limit_s,
                 # A browser distrusts whoever comes from a web page.
                 suppress_origin=True,
+                socket=_direct(url, limit_s) if direct else None,
                 header=[f"{k}: {v}" for k, v in (headers or {}).items()],
             )
         )
@@ -78,7 +95,10 @@ class Devtools:
         answer: dict[str, Any] = {}
         # An earlier question may be answered only now.
         while answer.get("id") != number:
-            self._socket.settimeout(max(0.01, deadline - time.monotonic()))
+            left_s = deadline - time.monotonic()
+            if answer and left_s <= 0:
+                raise TimeoutError("much was said, but no answer")
+            self._socket.settimeout(max(0.01, left_s))
             answer = json.loads(self._socket.recv())
         return dict(answer.get("result") or {})
 

@@ -84,6 +84,11 @@ class Care:
         if seconds > self.slowest.get(command, 0.0):
             self.slowest[command] = seconds
 
+    def raised(self, session: DriverSession, error: BaseException) -> None:
+        """Note that the command in flight raised `error`, or was broken off by it."""
+        self.last_error = session.commands, type(error).__name__
+        self.view.raised(session, error)
+
     def is_severed(self, session: DriverSession) -> bool:
         """Return whether the command in flight was ended."""
         return self.hang is not None and self.hang.number == session.commands

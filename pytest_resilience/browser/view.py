@@ -34,6 +34,33 @@ _CLOSE = "close"
 #: Commands after whose answer a test may be elsewhere. One that goes to a parent frame is none:
 #: whether that is a frame in turn is not known.
 MOVES = frozenset({_GET, _TO_WINDOW, _TO_FRAME, _CLOSE})
+#: What a driver raises that works, and so does its session. Of everything else it is not known
+#: whether the driver has answered at all, or lives on without its browser.
+SAID = frozenset(
+    {
+        "ElementClickInterceptedException",
+        "ElementNotInteractableException",
+        "ElementNotSelectableException",
+        "ElementNotVisibleException",
+        "InvalidArgumentException",
+        "InvalidCookieDomainException",
+        "InvalidElementStateException",
+        "InvalidSelectorException",
+        "JavascriptException",
+        "MoveTargetOutOfBoundsException",
+        "NoAlertPresentException",
+        "NoSuchCookieException",
+        "NoSuchElementException",
+        "NoSuchFrameException",
+        "NoSuchShadowRootException",
+        "StaleElementReferenceException",
+        "TimeoutException",
+        "UnableToSetCookieException",
+        "UnknownMethodException",
+    }
+)
+#: In what a driver says of an address that could not be loaded; it works, too.
+_NETWORK = "net::ERR_"
 
 
 class View:
@@ -42,12 +69,14 @@ class View:
     One thread may ask while another tells of moves or closes it.
     """
 
-    __slots__ = ("_closings", "_devtools", "_in_frame", "_lock", "_pid", "_window")
+    __slots__ = ("_closings", "_devtools", "_doubtful", "_in_frame", "_lock", "_pid", "_window")
 
     def __init__(self) -> None:
         self._devtools: Devtools | None = None
         self._window: object = None
         self._in_frame = False
+        #: Number of the last command after which the driver may not work, or did not answer.
+        self._doubtful = -1
         self._pid = os.getpid()
         self._closings = 0
         self._lock = threading.Lock()
@@ -68,16 +97,26 @@ class View:
             self.close()
             self._window = parameters.get("handle")
 
+    def raised(self, session: DriverSession, error: BaseException) -> None:
+        """Note that the command in flight of `session` raised `error`; all have to be told."""
+        if type(error).__name__ in SAID or _NETWORK in str(getattr(error, "msg", "")):
+            return
+        self._doubtful = session.commands
+        if session.last_command in MOVES and session.last_command != _GET:
+            # Whether it was carried out is not known. As good as in a frame: nothing is seen
+            # before the next move is told.
+            self.close()
+            self._in_frame = True
+
     def can_see(self, session: DriverSession) -> bool:
         """Return whether `session` may be asked this way: its driver has just answered."""
-        number, error = session.care.last_error
         answered = max(session.in_flight_since, session.care.slow_until)
         return (
-            not (self._in_frame or session.remote)
+            not (self._in_frame or session.remote or session.in_flight)
             # Where a session was taken over, nobody has seen whether it is in a frame.
             and session.requested is not None
             and time.monotonic() - answered < _FRESH_S
-            and (number != session.commands or error != "UnexpectedAlertPresentException")
+            and self._doubtful != session.commands
         )
 
     def ask(self, session: DriverSession, script: str) -> Glance | None:
@@ -121,12 +160,13 @@ class View:
             window = told.value
         # Older drivers put something before it.
         page = str(window).removeprefix("CDwindow-")
-        devtools = Devtools.at(f"ws://{address}/devtools/page/{page}", limit_s=_CONNECT_S)
+        url = f"ws://{address}/devtools/page/{page}"
+        devtools = Devtools.at(url, limit_s=_CONNECT_S, direct=True)
         with self._lock:
-            if self._closings == closings:
+            if self._closings == closings and self._devtools is None:
                 self._devtools, self._window = devtools, window
                 return devtools
-        # The session has moved on, or ended, meanwhile.
+        # The session has moved on, or ended, meanwhile; or somebody else has opened it.
         devtools.close()
         return None
 

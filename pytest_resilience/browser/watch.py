@@ -178,11 +178,15 @@ class Watch:
                     call = functools.partial(original, driver, driver_command, params)
                     response = carry(session, driver_command, call)
             except Exception as error:
-                session.care.last_error = session.commands, type(error).__name__
+                session.care.raised(session, error)
                 reason = session.care.explained(session, error)
                 session.failed(reason)
                 if reason is not error:
                     raise reason from error
+                raise
+            except BaseException as interrupt:
+                # A time limit of the test, say: nobody knows what the driver did meanwhile.
+                session.care.raised(session, interrupt)
                 raise
             finally:
                 session.in_flight = ""

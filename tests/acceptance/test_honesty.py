@@ -94,6 +94,34 @@ def test_a_dead_browser_that_no_fixture_owns_is_no_matter_of_other_tests(run_bro
     }, run.output
 
 
+def test_a_script_that_keeps_its_driver_waiting_is_no_lost_answer(run_browsers: Run) -> None:
+    """The page beside it is well, and an error before it was none of the session."""
+    module = """
+        import lab, pytest
+        from selenium.common.exceptions import NoSuchWindowException
+
+        @pytest.fixture
+        def driver():
+            driver = lab.launch()
+            yield driver
+            driver.quit()
+
+        def test_script(driver):
+            lab.visit(driver)
+            shop = driver.current_window_handle
+            driver.switch_to.new_window("tab")
+            driver.close()
+            with pytest.raises(NoSuchWindowException):
+                driver.title
+            driver.switch_to.window(shop)
+            driver.set_script_timeout(30)
+            driver.command_executor.client_config.timeout = 1
+            driver.execute_async_script("/* never calls back */")
+    """
+    run = run_browsers({"test_it.py": module})
+    assert told(run) == {"test_script": ("failed", "failed in call test_code")}, run.output
+
+
 def test_only_the_broken_one_of_several_browsers_counts(run_browsers: Run) -> None:
     """It alone is replaced, and tests that do not use it are not excused by it."""
     plan = {

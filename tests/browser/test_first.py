@@ -20,7 +20,7 @@ from selenium.common.exceptions import (
 from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 
-from pytest_resilience.browser import first, probes, processes
+from pytest_resilience.browser import first, probes, processes, view
 from pytest_resilience.browser.first import Asked
 from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 from pytest_resilience.browser.wire import Wire
@@ -104,6 +104,9 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, what a test has just done was done a moment ago."""
     monkeypatch.setattr(first, "_NO_ALERT_S", LONG_AGO_S / 2)
     monkeypatch.setattr(first, "_CONNECT_S", LIMIT_S)
+    monkeypatch.setattr(view, "_CONNECT_S", LIMIT_S)
+    monkeypatch.setattr(probes, "STATUS_LIMIT_S", LIMIT_S)
+    monkeypatch.setattr(probes, "SESSION_LIMIT_S", LIMIT_S)
 
 
 @pytest.fixture
@@ -309,7 +312,7 @@ def asked(session: DriverSession) -> Asked:
 def evidence_of(session: DriverSession, questions: Asked | None = None) -> Evidence:
     """Return what is found out about `session`, and forget what was asked and not read."""
     question = questions.of(session) if questions is not None else None
-    evidence = Evidence(probes.probe(session, asked=question))
+    evidence = Evidence(probes.probe(session, deadline_s=LIMIT_S, asked=question))
     if questions is not None:
         questions.forget()
     return evidence

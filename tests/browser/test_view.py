@@ -10,13 +10,23 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchWindowException
+from selenium.common.exceptions import (
+    InvalidSessionIdException,
+    NoSuchElementException,
+    NoSuchWindowException,
+    TimeoutException,
+    UnexpectedAlertPresentException,
+    WebDriverException,
+)
+from urllib3.exceptions import ReadTimeoutError
 
-from pytest_resilience.browser import first, view
+from pytest_resilience.browser import first, probes, view
 from pytest_resilience.browser.devtools import Devtools
+from pytest_resilience.browser.first import Asked
 from pytest_resilience.browser.sessions import DriverSession, SessionRegistry
 from pytest_resilience.browser.view import Glance, View
 from pytest_resilience.browser.wire import Wire
+from pytest_resilience.core.failures import ExceptionFact
 from tests import ports
 from tests.browser.test_first import asked, evidence_of, opened, session_with
 
@@ -35,6 +45,8 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view, "_CONNECT_S", LIMIT_S)
     monkeypatch.setattr(view, "_ANSWER_S", LIMIT_S)
     monkeypatch.setattr(first, "_CONNECT_S", LIMIT_S)
+    monkeypatch.setattr(probes, "STATUS_LIMIT_S", LIMIT_S)
+    monkeypatch.setattr(probes, "SESSION_LIMIT_S", LIMIT_S)
 
 
 def seen(session: DriverSession) -> Any:
@@ -47,7 +59,7 @@ class Socket:
     """Says what it was given, whatever it is asked, and then nothing more."""
 
     def __init__(self, *said: object) -> None:
-        self._said = list(said)
+        self.left = list(said)
         self.closed = False
 
     def send(self, _text: str) -> None:
@@ -57,9 +69,9 @@ class Socket:
         pass
 
     def recv(self) -> str:
-        if not self._said:
+        if not self.left:
             raise TimeoutError("timed out")
-        return json.dumps(self._said.pop(0))
+        return json.dumps(self.left.pop(0))
 
     def shutdown(self) -> None:
         self.closed = True
@@ -93,6 +105,14 @@ def test_what_does_not_answer_is_asked_on_a_new_connection_next_time() -> None:
     assert socket.closed
 
 
+def test_who_says_much_else_is_not_listened_to_for_ever() -> None:
+    socket = Socket(*({"method": "Page.lifecycleEvent"} for _ in range(100)))
+    devtools = Devtools(socket)
+    with pytest.raises(TimeoutError):
+        devtools.answer(devtools.send("Runtime.evaluate"), limit_s=0)
+    assert len(socket.left) == 99
+
+
 class TestWhoIsLookedAt:
     """Only a session whose driver has just answered; the view says nothing of the driver."""
 
@@ -117,10 +137,46 @@ class TestWhoIsLookedAt:
         session.care.took("clickElement", LONG_AGO_S, time.monotonic())
         assert session.care.view.ask(session, SCRIPT) is not None
 
-    def test_a_driver_that_met_an_alert_is_asked_itself(self) -> None:
+    @pytest.mark.parametrize(
+        ("error", "looked_at"),
+        [
+            (NoSuchElementException("no such element"), True),
+            (TimeoutException("script timeout"), True),
+            (WebDriverException("unknown error: net::ERR_CONNECTION_REFUSED"), True),
+            (UnexpectedAlertPresentException("unexpected alert open"), False),
+            (WebDriverException("disconnected: not connected to DevTools"), False),
+            (InvalidSessionIdException("invalid session id"), False),
+            (ReadTimeoutError(None, "/", "Read timed out."), False),
+            (ConnectionResetError("Connection reset by peer"), False),
+            (pytest.fail.Exception("Timeout >1.0s"), False),
+            (KeyboardInterrupt(), False),
+        ],
+        ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+    )
+    def test_it_may_have_answered_with_an_error_if_that_shows_that_it_works(
+        self, error: BaseException, looked_at: bool
+    ) -> None:
         session = session_with()
         session.care.view._devtools = Devtools(Socket())
-        session.care.last_error = session.commands, "UnexpectedAlertPresentException"
+        session.care.raised(session, error)
+        assert (session.care.view.ask(session, SCRIPT) is not None) is looked_at
+        session.commands += 1
+        assert session.care.view.ask(session, SCRIPT) is not None
+
+    @pytest.mark.parametrize("command", ["switchToFrame", "switchToWindow", "close"])
+    def test_after_a_move_of_which_nobody_knows_not_until_the_next_one(self, command: str) -> None:
+        session, socket = session_with(last_command=command), Socket()
+        session.care.view._devtools = Devtools(socket)
+        session.care.raised(session, ReadTimeoutError(None, "/", "Read timed out."))
+        assert socket.closed
+        session.commands += 1
+        assert not session.care.view.can_see(session)
+        session.care.view.moved("get", {"url": "http://shop"})
+        assert session.care.view.can_see(session)
+
+    def test_one_that_is_busy_is_not(self) -> None:
+        session = session_with(in_flight="get")
+        session.care.view._devtools = Devtools(Socket())
         assert session.care.view.ask(session, SCRIPT) is None
 
     def test_a_browser_without_devtools_is_not(self) -> None:
@@ -146,6 +202,25 @@ class TestWhoIsLookedAt:
         assert socket.closed
         assert not session.care.view.is_open
 
+    def test_who_opens_the_way_second_leaves_it_to_the_first(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        options = {"debuggerAddress": "127.0.0.1:1"}
+        session = session_with(capabilities={"goog:chromeOptions": options})
+        looking = session.care.view
+        looking.moved("switchToWindow", {"handle": "one"})
+        late, early = Socket(), Socket()
+
+        def at(_cls: type[Devtools], _url: str, **_more: object) -> Devtools:
+            looking._devtools = Devtools(early)
+            return Devtools(late)
+
+        monkeypatch.setattr(Devtools, "at", classmethod(at))
+        assert looking.ask(session, SCRIPT) is None
+        assert late.closed
+        assert not early.closed
+        assert looking.is_open
+
 
 @pytest.mark.browser
 class TestInABrowser:
@@ -162,6 +237,34 @@ class TestInABrowser:
             evidence = evidence_of(session, asked(session))
         session.wire = wire
         assert (evidence.answer("session"), evidence.answer("page")) == ("ok", "ok")
+
+    def test_a_driver_that_has_not_answered_is_asked_itself(
+        self, chrome: Chrome, registry: SessionRegistry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its page may be well while a script keeps the driver waiting."""
+        driver, session = opened(chrome, registry)
+        assert seen(session) == "shop"
+        driver.set_script_timeout(LIMIT_S)
+        monkeypatch.setattr(driver.command_executor.client_config, "timeout", 0.5)
+        with pytest.raises(ReadTimeoutError):
+            driver.execute_async_script("/* never calls back */")
+        # As after a failure that was none of the session, and of which it has not recovered.
+        session.first_failure = ExceptionFact(("NoSuchWindowException",), "no such window")
+        monkeypatch.setattr(probes, "STATUS_LIMIT_S", 0.5)
+        monkeypatch.setattr(probes, "SESSION_LIMIT_S", 0.5)
+        evidence = evidence_of(session, Asked([session], limit_s=0.5))
+        assert evidence.answer("session") == "silent"
+
+    def test_no_proxy_comes_between(
+        self, chrome: Chrome, registry: SessionRegistry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _driver, session = opened(chrome, registry)
+        assert session.wire.ask("GET", "/status", limit_s=LIMIT_S).good
+        with ports.closed_port() as port:
+            monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+            monkeypatch.setenv("no_proxy", "")
+            monkeypatch.setenv("NO_PROXY", "")
+            assert seen(session) == "shop"
 
     def test_it_is_the_window_the_test_is_at(
         self, chrome: Chrome, registry: SessionRegistry
