@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import urllib3
 
 from pytest_resilience.core.injection import REFUSED, RESET, SILENT, Simulation
+from pytest_resilience.core.provenance import stamp
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession
@@ -43,10 +44,16 @@ def simulate(simulation: Simulation, session: DriverSession | None = None) -> No
     __tracebackhide__ = True
     endpoint = session.endpoint if session is not None else _NOBODY
     if simulation.error in (REFUSED, RESET, SILENT):
-        raise _loss(simulation.error, endpoint, repeats=not _is_looked_after(session))
+        loss = _loss(simulation.error, endpoint, repeats=not _is_looked_after(session))
+        stamp(loss)
+        raise loss
     from selenium.webdriver.remote.errorhandler import ErrorHandler
 
-    ErrorHandler().check_response(answer(simulation))
+    try:
+        ErrorHandler().check_response(answer(simulation))
+    except Exception as error:
+        stamp(error)
+        raise
     raise ValueError(f"selenium takes {simulation!r} for no error")
 
 

@@ -43,6 +43,7 @@ class Care:
         last_error: Number of the last command that raised, and the class of what it raised.
         slowest: The longest each command has taken that ever was slow, seconds.
         slow_until: Monotonic seconds at which the last slow one was answered.
+        furnished: Whether the fixture that made the session has also opened a page for its tests.
         hang: The last command that was ended, None if there was none or the session has
             worked since.
         patience: What the time-outs for pages and scripts are multiplied by at the moment.
@@ -55,6 +56,7 @@ class Care:
     last_error: tuple[int, str] = (0, "")
     slowest: dict[str, float] = field(default_factory=dict)
     slow_until: float = 0.0
+    furnished: bool = False
     hang: Hang | None = None
     patience: float = 1.0
 

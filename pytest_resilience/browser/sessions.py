@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("pytest_resilience")
 
-#: Seconds a `quit` may take before its processes are killed. A clean one needs less than 3,
-#: but selenium waits up to 10 for an open BiDi connection of its own.
+#: Seconds a `quit` may take; selenium itself waits up to 10 for an open BiDi connection.
 QUIT_LIMIT_S = 15.0
 #: Ended sessions that are remembered, so that a failure can still be laid to them.
 _ENDED_KEPT = 32
@@ -188,6 +187,7 @@ class DriverSession:
             from pytest_resilience.browser.target import origin
 
             self.reached.add(origin(parameters.get("url")))
+            self.care.furnished |= bool(self.owner and self.owner.is_being_set_up())
         elif command == _SET_TIMEOUTS:
             self.timeouts.update(parameters)
             self.care.nest(self)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from pytest_resilience.browser import latch
+from pytest_resilience.core.provenance import stamp
 from pytest_resilience.exceptions import CircuitOpenError
 
 if TYPE_CHECKING:
@@ -127,11 +128,13 @@ class Watch:
             except CircuitOpenError:
                 raise
             except Exception as error:
+                stamp(error)
                 reason = awaited.care.explained(awaited, error) if awaited is not None else error
                 failed = self._failed_start(driver, reason, capabilities)
                 failed.browser = awaited.browser if awaited is not None else ""
                 self._registry.start_failed(failed)
                 if reason is not error:
+                    stamp(reason)
                     raise reason from error
                 raise
             except BaseException as interrupt:
@@ -161,7 +164,11 @@ class Watch:
             if session is None and self._active:
                 session = self._taken_over(driver, driver_command)
             if session is None or driver_command.__class__ is not str or not self._active:
-                return original(driver, driver_command, params)
+                try:
+                    return original(driver, driver_command, params)
+                except Exception as error:
+                    stamp(error)
+                    raise
             telling = driver_command in TELLING_ANSWERS
             # Selenium takes the parameters apart while it sends them.
             kept = dict(params) if telling and params else {}
@@ -178,10 +185,12 @@ class Watch:
                     call = functools.partial(original, driver, driver_command, params)
                     response = carry(session, driver_command, call)
             except Exception as error:
+                stamp(error)
                 session.care.raised(session, error)
                 reason = session.care.explained(session, error)
                 session.failed(reason)
                 if reason is not error:
+                    stamp(reason)
                     raise reason from error
                 raise
             except BaseException as interrupt:
@@ -265,6 +274,7 @@ class Watch:
             try:
                 return original(service, *rest, **named)
             except BaseException as error:
+                stamp(error)
                 if self._active:
                     self._registry.start_failed(self._failed_service(service, error))
                 raise
@@ -283,6 +293,9 @@ class Watch:
             self._stopping.add(child.pid)
             try:
                 return endings.bounded_stop(child, call, limit_s=self._registry.quit_limit_s)
+            except Exception as error:
+                stamp(error)
+                raise
             finally:
                 self._stopping.discard(child.pid)
 

@@ -56,6 +56,9 @@ def classify(
             _first_match(Case.of(failure, chain, evidence), rules)
             for chain in _members(failure.chain)
         ]
+        # A group says nothing itself; of a member nobody knows, the product may be to blame.
+        if len(diagnoses) > 1 and diagnoses[0].error_type is ErrorType.UNKNOWN:
+            del diagnoses[0]
         return min(diagnoses, key=_precedence)
     except Exception as error:  # noqa: BLE001 - a diagnosis must never cost the verdict
         return _diagnosis(ErrorType.UNKNOWN, 0.0, f"classifier-failed-{type(error).__name__}")
@@ -97,6 +100,4 @@ def _members(chain: Sequence[ExceptionFact]) -> list[Sequence[ExceptionFact]]:
 
 
 def _precedence(diagnosis: Diagnosis) -> tuple[int, float]:
-    if diagnosis.error_type is ErrorType.UNKNOWN:
-        return 2, -diagnosis.confidence
     return int(diagnosis.error_type.infrastructure), -diagnosis.confidence

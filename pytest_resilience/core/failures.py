@@ -109,6 +109,8 @@ class ExceptionFact:
         relation: How it hangs on its predecessor: ``raised`` (the outermost one),
             ``cause``, ``context`` or ``member`` (of an exception group).
         origin: ``file:function`` of the frame that raised it, innermost; "" if unknown.
+        of_driver: Whether it came out of a command of a driver; None if nobody watched, as of
+            an exception read from a log.
     """
 
     # An explicit field: every class has an attribute `mro`, which is no default.
@@ -116,6 +118,7 @@ class ExceptionFact:
     message: str = field()
     relation: str = "raised"
     origin: str = ""
+    of_driver: bool | None = None
 
     @property
     def type_name(self) -> str:

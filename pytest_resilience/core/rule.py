@@ -10,7 +10,7 @@ import builtins
 import functools
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_resilience.core.evidence import Evidence
@@ -61,10 +61,32 @@ _QUOTING = (
     "TimeoutException",
 )
 
+#: Names that say something only where a driver, or the way to it, has raised them.
+_STACK_ONLY = frozenset(
+    {
+        "BrowserLimitError",
+        "CircuitOpenError",
+        "CommandHung",
+        "InvalidSessionIdError",
+        "InvalidSessionIdException",
+        "NoSuchSessionError",
+        "NoSuchSessionException",
+        "ScreenshotException",
+        "SessionNotCreatedError",
+        "SessionNotCreatedException",
+        "UnknownError",
+        "WebDriverError",
+        "WebDriverException",
+    }
+)
+_STACK_PACKAGES = ("urllib3.", "http.client.")
+
 #: Bases of quoting exceptions; to name one of these is not to name what quotes.
 _GENERIC = frozenset(
     {"Exception", "BaseException", "Error", "WebDriverException", "WebDriverError", "object"}
 )
+#: In what a driver says of a script of the page that threw; the words after it are the script's.
+_THREW = "threw exception"
 _WAIT = ("support/wait.py:until", "support/wait.py:until_not")
 
 _NEW_SESSION_COMMANDS = frozenset(
@@ -91,6 +113,8 @@ class Statement:
         origin: ``file:function`` that raised it, "" if unknown.
         quoting: True if the message may quote the page or the test, so that only a rule
             that names the type may search it.
+        foreign: True if it came out of no command of a driver. A rule of ours believes neither
+            its words nor those of its names that only a driver can mean; a rule of the user's does.
         shadowed: True if it stands beside an assertion without being its stated cause, so
             that only a strong signature in it counts.
     """
@@ -100,6 +124,16 @@ class Statement:
     origin: str
     quoting: bool
     shadowed: bool
+    foreign: bool = False
+
+    def believed(self) -> Statement:
+        """Return what of it counts for those who believe nobody but a driver."""
+        if not self.foreign:
+            return self
+        wire = {name for name in self.names if name.startswith(_STACK_PACKAGES)}
+        short = {name.rpartition(".")[2] for name in wire} - {"*"}
+        named = {name for name in self.names if name.rpartition(".")[2] in _STACK_ONLY}
+        return replace(self, names=self.names - wire - short - named, quoting=True)
 
     def is_a(self, types: Iterable[str]) -> bool:
         """Return whether one of `types` names this exception or one of its bases."""
@@ -111,6 +145,7 @@ class Case:
     """A failure and its evidence, prepared once for all rules."""
 
     statements: tuple[Statement, ...]
+    believed: tuple[Statement, ...]
     names: frozenset[str]
     evidence: Evidence
     phase: str = ""
@@ -123,14 +158,16 @@ class Case:
         """Prepare the part `chain` of `failure`; copes with values of wrong types."""
         command = normal_command(failure.command)
         statements = _statements(tuple(chain)[:_CHAIN_LIMIT])
+        believed = tuple(statement.believed() for statement in statements)
         return cls(
             statements=statements,
+            believed=believed,
             names=frozenset().union(*(statement.names for statement in statements)),
             evidence=evidence,
             phase=str(failure.phase),
             command=command,
             remote=bool(failure.remote),
-            starting=command in _NEW_SESSION_COMMANDS or any(map(_starts, statements)),
+            starting=command in _NEW_SESSION_COMMANDS or any(map(_starts, believed)),
         )
 
 
@@ -233,8 +270,12 @@ class Rule:
             return False
         if not (self.types or self.message or self.without or self.origin):
             return True
-        part = case.statements[:1] if self.part == "outermost" else case.statements
-        return any(map(self._said, part))
+        statements = self._heard(case)
+        return any(map(self._said, statements[:1] if self.part == "outermost" else statements))
+
+    def _heard(self, case: Case) -> tuple[Statement, ...]:
+        """Return what of `case` this rule listens to: all of it, as its author knows the suite."""
+        return case.statements
 
     def _said(self, statement: Statement) -> bool:
         if statement.shadowed and not self.strong:
@@ -260,6 +301,9 @@ class BuiltinRule(Rule):
 
     def __post_init__(self) -> None:
         """Compile nothing: most suites end without a failure to compare with."""
+
+    def _heard(self, case: Case) -> tuple[Statement, ...]:
+        return case.believed
 
 
 @functools.cache
@@ -315,13 +359,15 @@ def _statement(fact: ExceptionFact, names: frozenset[str], shadowed: bool) -> St
         "",
         "builtins",
     )
+    # The message of a wait is the test's own.
+    text = "" if str(fact.origin).endswith(_WAIT) else signature_text(fact.message)
     return Statement(
         names=names,
-        # The message of a wait is the test's own.
-        text="" if str(fact.origin).endswith(_WAIT) else signature_text(fact.message),
+        text=text,
         origin=str(fact.origin),
-        quoting=quoting or not names.isdisjoint(_QUOTING),
+        quoting=quoting or not names.isdisjoint(_QUOTING) or _THREW in text,
         shadowed=shadowed,
+        foreign=fact.of_driver is False,
     )
 
 

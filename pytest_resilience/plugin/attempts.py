@@ -27,6 +27,7 @@ from pytest_resilience.core.deferral import DEFER
 from pytest_resilience.core.events import Attempt
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel
 from pytest_resilience.core.policy import Decision
+from pytest_resilience.core.provenance import all_of_driver
 from pytest_resilience.engine import Incident
 from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.deferral import Deferrals
@@ -385,7 +386,9 @@ class AttemptLoop:
         if incident is None:
             return
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
-        noise = blameless and incident.report.error_type.infrastructure
+        # An assertion, or an order that could not be deleted, is one also where a browser died.
+        lost = all_of_driver(observe.exception_chain(error))
+        noise = blameless and lost and incident.report.error_type.infrastructure
         if noise and case.policy.retry != "never":
             attempt.reason = "the test had passed; its teardown lost the environment"
             if recover:

@@ -85,6 +85,10 @@ class Owner:
     fixturedef: FixtureDef
     setup: int
 
+    def is_being_set_up(self) -> bool:
+        """Return whether its function runs at this moment."""
+        return self.fixturedef.cached_result is None
+
 
 class BrowserEnvironment(Repairs):
     """Examines the sessions of an attempt, and replaces the broken ones.
@@ -175,7 +179,9 @@ class BrowserEnvironment(Repairs):
                 evidence = Evidence(_whole(probes.probe(session, asked=first)))
                 scene.evidence_of[session] = evidence
                 if probes.broken(evidence):
-                    if not scene.broken:
+                    # One that the test ended says nothing where another has died.
+                    ended = scene.session is not None and scene.session.closed_by_test
+                    if not scene.broken or ended:
                         scene.session, scene.evidence = session, evidence
                     scene.broken.append(session)
                 elif scene.session is None:

@@ -19,6 +19,7 @@ from pytest_resilience.core import events
 from pytest_resilience.core.events import Attempt, TestResult
 from pytest_resilience.core.failures import ExceptionFact, Verdict
 from pytest_resilience.core.ports import EventSink
+from pytest_resilience.core.provenance import is_of_driver
 from pytest_resilience.engine import Incident
 from pytest_resilience.plugin.attributes import INJECTED
 
@@ -46,13 +47,14 @@ def exception_chain(error: BaseException) -> tuple[ExceptionFact, ...]:
 
 def _walk(error: BaseException) -> Iterator[ExceptionFact]:
     seen: set[int] = set()
-    waiting: list[tuple[BaseException, str]] = [(error, "raised")]
+    waiting: list[tuple[BaseException, str, bool | None]] = [(error, "raised", None)]
     while waiting and len(seen) < _CHAIN_LIMIT:
-        current, relation = waiting.pop(0)
+        current, relation, before = waiting.pop(0)
         if id(current) in seen:
             continue
         seen.add(id(current))
-        yield _fact(current, relation)
+        fact = _fact(current, relation, before)
+        yield fact
         # Depth first: what is behind an exception stands directly after it, and what is
         # behind a group before the group's members.
         behind = [(cause, "cause") for cause in _wrapped(current)]
@@ -60,7 +62,10 @@ def _walk(error: BaseException) -> Iterator[ExceptionFact]:
             behind.append((current.__cause__, "cause"))
         elif current.__context__ is not None and not current.__suppress_context__:
             behind.append((current.__context__, "context"))
-        waiting[:0] = [*behind, *((member, "member") for member in _members(current))]
+        waiting[:0] = [
+            *((one, how, fact.of_driver if how == "cause" else None) for one, how in behind),
+            *((member, "member", None) for member in _members(current)),
+        ]
 
 
 def _wrapped(error: BaseException) -> list[BaseException]:
@@ -80,9 +85,10 @@ def _members(error: BaseException) -> list[BaseException]:
     return []
 
 
-def _fact(error: BaseException, relation: str) -> ExceptionFact:
+def _fact(error: BaseException, relation: str, behind: bool | None) -> ExceptionFact:
     mro = tuple(f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__[:-1])
-    return ExceptionFact(mro, clip(_text(error)), relation, _origin(error))
+    of_driver = is_of_driver(error, mro, behind)
+    return ExceptionFact(mro, clip(_text(error)), relation, _origin(error), of_driver)
 
 
 def _text(error: BaseException) -> str:

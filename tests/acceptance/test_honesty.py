@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.inner import Run, counted_everywhere, told
+from tests.conftest import SuiteRun
 
 pytestmark = pytest.mark.browser
 
@@ -142,3 +143,131 @@ def test_only_the_broken_one_of_several_browsers_counts(run_browsers: Run) -> No
     }, run.output
     log = run.log()
     assert (log.count("+left"), log.count("+right")) == (3, 1)
+
+
+#: Beside a suite: an application, and what happens only once in a run.
+APP = """
+        import pathlib
+
+        import faulty_app, lab, pytest
+        from selenium.common.exceptions import WebDriverException
+
+        def once():
+            try:
+                pathlib.Path("once").touch(exist_ok=False)
+            except FileExistsError:
+                return False
+            return True
+
+        @pytest.fixture(scope="session")
+        def app():
+            server = faulty_app.Server().start()
+            yield server.url
+            server.stop()
+"""
+OWN = """
+        @pytest.fixture
+        def driver():
+            driver = lab.launch()
+            yield driver
+            driver.quit()
+"""
+
+
+def with_app(run_browsers: Run, suite: str) -> SuiteRun:
+    return run_browsers({"test_it.py": APP + suite, "faulty_app.py": "@faulty_app"})
+
+
+def test_a_network_error_that_was_dealt_with_excuses_nothing_after_it(run_browsers: Run) -> None:
+    """The page is well again when the element is missing."""
+    suite = """
+        def test_it(driver, app):
+            driver.get(app)
+            try:
+                driver.get(app + "/reset")
+            except WebDriverException:
+                driver.get(app)
+                driver.find_element("id", "basket")
+    """
+    run = with_app(run_browsers, OWN + suite)
+    assert run.verdicts == {"test_it": "failed"}, run.output
+    assert len(run.attempts("test_it")) == 1
+
+
+def test_the_words_of_a_script_of_the_page_are_none_of_the_driver(run_browsers: Run) -> None:
+    suite = """
+        def test_it(driver, app):
+            driver.get(app)
+            driver.execute_script(
+                "performance.getEntriesByType = () => { throw new Error('the crash reporter') }"
+            )
+            driver.find_element("id", "basket")
+    """
+    run = with_app(run_browsers, OWN + suite)
+    assert told(run) == {"test_it": ("failed", "failed in call product")}, run.output
+
+
+def test_a_browser_that_died_counts_beside_one_that_the_test_has_ended(run_browsers: Run) -> None:
+    suite = """
+        def test_it(driver, app):
+            other = lab.launch()
+            other.get(app)
+            driver.get(app)
+            if once():
+                lab.kill_browser(driver)
+                try:
+                    assert driver.title
+                finally:
+                    other.close()
+            other.quit()
+    """
+    run = with_app(run_browsers, OWN + suite)
+    assert run.verdicts == {"test_it": "recovered"}, run.output
+
+
+def test_a_tab_is_not_replaced_whose_page_its_fixture_has_opened(run_browsers: Run) -> None:
+    """Nobody would open the page again, and every test after it would miss its elements."""
+    suite = """
+        @pytest.fixture(scope="session")
+        def driver(app):
+            driver = lab.launch()
+            driver.get(app)
+            yield driver
+            driver.quit()
+
+        def test_it(driver):
+            if once():
+                lab.kill_renderer(driver)
+            driver.find_element("id", "buy")
+
+        def test_after(driver):
+            driver.find_element("id", "buy")
+    """
+    run = with_app(run_browsers, suite)
+    assert told(run) == {
+        "test_it": ("recovered", "rerun in call browser browser_restart", "passed"),
+        "test_after": ("passed", "passed"),
+    }, run.output
+
+
+def test_an_order_that_could_not_be_deleted_is_no_lost_browser(run_browsers: Run) -> None:
+    """Its browser is dead, but the assertion is the product's, and no teardown is run again."""
+    suite = """
+        @pytest.fixture(scope="session")
+        def driver():
+            driver = lab.launch()
+            yield driver
+            driver.quit()
+
+        @pytest.fixture
+        def order(driver):
+            yield driver
+            assert not "in the database", "the order is still there"
+
+        def test_it(order):
+            if once():
+                lab.kill_browser(order)
+    """
+    run = with_app(run_browsers, suite)
+    assert run.verdicts["test_it"] in ("failed", "unrecovered"), run.output
+    assert run.status == 1

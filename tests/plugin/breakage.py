@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 
 from selenium.common.exceptions import InvalidSessionIdException, WebDriverException
 
+from pytest_resilience.core.provenance import stamp
+
 LOST = (
     "invalid session id: session deleted as the browser has closed the connection\n"
     "from disconnected: not connected to DevTools"
@@ -34,14 +36,20 @@ def note(line: str) -> int:
     return path.read_text(encoding="utf-8").splitlines().count(line)
 
 
+def of_driver(error: BaseException) -> BaseException:
+    """Return `error` as if a command of a driver had raised it."""
+    stamp(error)
+    return error
+
+
 def lose_browser() -> NoReturn:
     """Fail as a command does whose browser has just died."""
-    raise InvalidSessionIdException(LOST)
+    raise of_driver(InvalidSessionIdException(LOST))
 
 
 def crash_tab() -> NoReturn:
     """Fail as a command does whose page has crashed."""
-    raise WebDriverException("tab crashed")
+    raise of_driver(WebDriverException("tab crashed"))
 
 
 class Grid:

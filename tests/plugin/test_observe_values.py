@@ -74,6 +74,7 @@ class TestChain:
                 "bad",
                 "raised",
                 "",
+                of_driver=False,
             ),
         )
 

@@ -169,7 +169,7 @@ def test_what_cannot_travel_is_left_behind(run_inner: RunInner) -> None:
         import threading
         import pytest
         from selenium.common.exceptions import InvalidSessionIdException
-        from tests.plugin.breakage import LOST, note
+        from tests.plugin.breakage import LOST, note, of_driver
 
         class Unsendable(InvalidSessionIdException):
             def __init__(self):
@@ -180,7 +180,7 @@ def test_what_cannot_travel_is_left_behind(run_inner: RunInner) -> None:
         def test_moves(record_property):
             record_property("number", 1)
             if note("moves") == 1:
-                raise Unsendable from ValueError(threading.Lock())
+                raise of_driver(Unsendable()) from ValueError(threading.Lock())
 
         def test_passes():
             pass

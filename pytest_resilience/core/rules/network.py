@@ -78,8 +78,17 @@ _PAGE_LOAD = any_of(
     r"timeout .{1,12}exceeded during page\.goto",
 )
 
+#: The page is there by now: a network error before it is an old one, and was dealt with.
+_ARRIVED = {ev.PAGE: {ev.OK}}
+
 _ERRORS = (
-    _NETWORK(name="browser-offline", confidence=0.9, message=_OWN_WAY, strong=True),
+    _NETWORK(
+        name="browser-offline",
+        confidence=0.9,
+        message=_OWN_WAY,
+        unless=_ARRIVED,
+        strong=True,
+    ),
     _PAGE(
         name="server-vanished",
         confidence=0.8,
@@ -107,9 +116,10 @@ _ERRORS = (
         confidence=0.85,
         message=rf"{_ON_THE_WAY}|{_NOT_THERE}",
         evidence={ev.TARGET: {ev.OK}},
+        unless=_ARRIVED,
         strong=True,
     ),
-    _NETWORK(name="broken-on-the-way", confidence=0.6, message=_ON_THE_WAY),
+    _NETWORK(name="broken-on-the-way", confidence=0.6, message=_ON_THE_WAY, unless=_ARRIVED),
     _PAGE(name="server-not-there", confidence=0.6, message=_NOT_THERE),
     BuiltinRule(
         name="address-refused-by-browser",
