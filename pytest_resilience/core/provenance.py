@@ -22,7 +22,7 @@ _TRUSTED = (
     "selenium.common.exceptions.NoSuchDriverException",
 )
 #: What an exception of a driver's connection was raised from.
-_BELOW = ("urllib3.", "http.client.", "builtins.", "socket.", "ssl.")
+_BELOW = ("urllib3.", "http.client.", "builtins.", "socket.", "ssl.", "selenium.")
 
 
 def stamp(error: BaseException) -> None:

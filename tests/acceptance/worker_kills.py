@@ -78,7 +78,8 @@ def _wrong_verdicts(case: Case, done: SuiteRun) -> Iterator[str]:
         if "wrong" in name:
             right = verdict == "failed" or lost
         elif "skipped" in name:
-            right = verdict == "skipped" or lost
+            # A skip after a loss is no pardon for it: nobody knows what was lost.
+            right = verdict == "skipped" or lost or (verdict == "unrecovered" and losses >= 1)
         else:
             right = verdict in ("passed", "recovered") or lost
         if not right:
