@@ -22,12 +22,10 @@ from pytest_resilience.core.evidence import (
     OK,
     REFUSED,
 )
+from pytest_resilience.core.rule import THREW
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.wire import Reply
-
-#: In what a driver says of a script of the page that threw.
-_THREW = "threw exception"
 
 #: Asks a page where it is and how its server answered; a page may have replaced any of these.
 #: On an error page of Firefox the location is still the address that could not be loaded.
@@ -59,7 +57,7 @@ def session_answer(reply: Reply) -> tuple[str, str]:
         return reply.answer, reply.detail
     if reply.good or reply.error in ("no such alert", "unexpected alert open"):
         return OK, ""
-    if reply.error == "javascript error" or _THREW in reply.detail:
+    if reply.error == "javascript error" or THREW in reply.detail:
         # The words are those of a script of the page, which lives.
         return OK, ""
     text = f"{reply.error} {reply.detail}".lower()

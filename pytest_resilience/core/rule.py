@@ -86,7 +86,7 @@ _GENERIC = frozenset(
     {"Exception", "BaseException", "Error", "WebDriverException", "WebDriverError", "object"}
 )
 #: In what a driver says of a script of the page that threw; the words after it are the script's.
-_THREW = "threw exception"
+THREW = "threw exception"
 _WAIT = ("support/wait.py:until", "support/wait.py:until_not")
 
 _NEW_SESSION_COMMANDS = frozenset(
@@ -365,7 +365,7 @@ def _statement(fact: ExceptionFact, names: frozenset[str], shadowed: bool) -> St
         names=names,
         text=text,
         origin=str(fact.origin),
-        quoting=quoting or not names.isdisjoint(_QUOTING) or _THREW in text,
+        quoting=quoting or not names.isdisjoint(_QUOTING) or THREW in text,
         shadowed=shadowed,
         foreign=fact.of_driver is False,
     )

@@ -10,6 +10,39 @@ from tests.conftest import SuiteRun
 pytestmark = pytest.mark.browser
 
 
+#: Beside a suite: an application, and what happens only once in a run.
+APP = """
+        import pathlib
+
+        import faulty_app, lab, pytest
+        from selenium.common.exceptions import WebDriverException
+
+        def once():
+            try:
+                pathlib.Path("once").touch(exist_ok=False)
+            except FileExistsError:
+                return False
+            return True
+
+        @pytest.fixture(scope="session")
+        def app():
+            server = faulty_app.Server().start()
+            yield server.url
+            server.stop()
+"""
+OWN = """
+        @pytest.fixture
+        def driver():
+            driver = lab.launch()
+            yield driver
+            driver.quit()
+"""
+
+
+def with_app(run_browsers: Run, suite: str) -> SuiteRun:
+    return run_browsers({"test_it.py": APP + suite, "faulty_app.py": "@faulty_app"})
+
+
 def test_failures_in_a_healthy_browser_are_final_at_once(run_browsers: Run) -> None:
     """One attempt each, also after a crash; a failure behind a crash comes out in the end."""
     plan = {"test_crash": ("call", "browser"), "test_second_crash": ("call", "renderer")}
@@ -97,29 +130,20 @@ def test_a_dead_browser_that_no_fixture_owns_is_no_matter_of_other_tests(run_bro
 
 def test_a_script_that_keeps_its_driver_waiting_is_no_lost_answer(run_browsers: Run) -> None:
     """The page beside it is well, and an error before it was none of the session."""
-    module = """
-        import lab, pytest
-        from selenium.common.exceptions import NoSuchWindowException
-
-        @pytest.fixture
-        def driver():
-            driver = lab.launch()
-            yield driver
-            driver.quit()
-
-        def test_script(driver):
-            lab.visit(driver)
+    suite = """
+        def test_script(driver, app):
+            driver.get(app)
             shop = driver.current_window_handle
             driver.switch_to.new_window("tab")
             driver.close()
-            with pytest.raises(NoSuchWindowException):
+            with pytest.raises(WebDriverException, match="no such window"):
                 driver.title
             driver.switch_to.window(shop)
             driver.set_script_timeout(30)
             driver.command_executor.client_config.timeout = 1
             driver.execute_async_script("/* never calls back */")
     """
-    run = run_browsers({"test_it.py": module})
+    run = with_app(run_browsers, OWN + suite)
     assert told(run) == {"test_script": ("failed", "failed in call test_code")}, run.output
 
 
@@ -143,39 +167,6 @@ def test_only_the_broken_one_of_several_browsers_counts(run_browsers: Run) -> No
     }, run.output
     log = run.log()
     assert (log.count("+left"), log.count("+right")) == (3, 1)
-
-
-#: Beside a suite: an application, and what happens only once in a run.
-APP = """
-        import pathlib
-
-        import faulty_app, lab, pytest
-        from selenium.common.exceptions import WebDriverException
-
-        def once():
-            try:
-                pathlib.Path("once").touch(exist_ok=False)
-            except FileExistsError:
-                return False
-            return True
-
-        @pytest.fixture(scope="session")
-        def app():
-            server = faulty_app.Server().start()
-            yield server.url
-            server.stop()
-"""
-OWN = """
-        @pytest.fixture
-        def driver():
-            driver = lab.launch()
-            yield driver
-            driver.quit()
-"""
-
-
-def with_app(run_browsers: Run, suite: str) -> SuiteRun:
-    return run_browsers({"test_it.py": APP + suite, "faulty_app.py": "@faulty_app"})
 
 
 def test_a_network_error_that_was_dealt_with_excuses_nothing_after_it(run_browsers: Run) -> None:

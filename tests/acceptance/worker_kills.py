@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator
@@ -79,7 +80,8 @@ def _wrong_verdicts(case: Case, done: SuiteRun) -> Iterator[str]:
             right = verdict == "failed" or lost
         elif "skipped" in name:
             # A skip after a loss is no pardon for it: nobody knows what was lost.
-            right = verdict == "skipped" or lost or (verdict == "unrecovered" and losses >= 1)
+            refused = losses > 0 and _skip_was_refused(name, done.output)
+            right = verdict == "skipped" or lost or refused
         else:
             right = verdict in ("passed", "recovered") or lost
         if not right:
@@ -111,6 +113,13 @@ def _lost_events(done: SuiteRun) -> Iterator[str]:
     verdicts = len(done.summary["tests"])
     if sum(entries.values()) != verdicts:
         yield f"JUnit's report has {sum(entries.values())} entries for {verdicts} verdicts"
+
+
+def _skip_was_refused(name: str, output: str) -> bool:
+    told = (
+        rf"^UNRECOVERED {re.escape(name)} .*\n +reason: Skipped: .* after attempt \d+ had failed$"
+    )
+    return re.search(told, output, re.MULTILINE) is not None
 
 
 def _is_loss(attempt: dict[str, object]) -> bool:

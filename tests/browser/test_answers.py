@@ -204,6 +204,8 @@ def test_a_page_that_crashed_in_between_says_so() -> None:
         ("unknown error", 500, "Unable to execute request for an existing session: Connection "
          "error (GET http://n:1/session/1)", "refused"),
         ("unknown error", 500, "something new", "error"),
+        ("javascript error", 500, "javascript error: the crash reporter is not ready", "ok"),
+        ("unknown error", 500, "Runtime.callFunctionOn threw exception: a crash", "ok"),
     ],
 )  # fmt: skip
 def test_a_session_tells_how_it_is(error: str, status: int, message: str, answer: str) -> None:

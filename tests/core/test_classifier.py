@@ -214,6 +214,14 @@ def test_group_of_crashes_is_infrastructure() -> None:
     assert diagnose(*group(crash, crash)).error_type is ErrorType.BROWSER
 
 
+def test_a_member_that_nothing_explains_makes_the_group_final() -> None:
+    """It may be the product's; the group itself says nothing."""
+    crash = fact("WebDriverException", "tab crashed", "member")
+    own = fact("acme.OrderLost", "order 4", "member")
+    assert diagnose(*group(crash, own)).error_type is ErrorType.UNKNOWN
+    assert diagnose(*group(own, crash)).error_type is ErrorType.UNKNOWN
+
+
 def test_member_counts_with_its_own_causes() -> None:
     """What a member was raised from belongs to it."""
     assertion = fact("AssertionError", "no page", "member")

@@ -117,17 +117,19 @@ def test_what_is_read_from_a_log_is_believed() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked",
-    [{"message": "socket hang up"}, {"types": ("ApiError",)}, {"types": ("WebDriverException",)}],
-    ids=lambda asked: next(iter(asked)) + "-" + str(next(iter(asked.values()))),
+    "rule",
+    [
+        Rule("by-words", ErrorType.NETWORK, message="socket hang up"),
+        Rule("by-name", ErrorType.NETWORK, types=("OwnDriverError",)),
+        Rule("by-base", ErrorType.NETWORK, types=("WebDriverException",)),
+    ],
+    ids=lambda rule: rule.name,
 )
-def test_a_rule_of_the_user_believes_whom_it_names(asked: dict[str, object]) -> None:
-    class OwnError(ApiError, WebDriverException):
-        """Both: of the suite, and of selenium's."""
+def test_a_rule_of_the_user_believes_whom_it_names(rule: Rule) -> None:
+    class OwnDriverError(WebDriverException):
+        """Of the suite, on the base of selenium's."""
 
-    OwnError.__name__ = OwnError.__qualname__ = "ApiError"
-    rule = Rule(name="shop-gateway", error_type=ErrorType.NETWORK, **asked)  # type: ignore[arg-type]
-    assert diagnosed(OwnError("500 socket hang up"), rule) is ErrorType.NETWORK
+    assert diagnosed(OwnDriverError("500 socket hang up"), rule) is ErrorType.NETWORK
 
 
 @pytest.mark.parametrize(
