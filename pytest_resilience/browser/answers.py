@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 #: Asks a page where it is and how its server answered; a page may have replaced any of these.
 #: On an error page of Firefox the location is still the address that could not be loaded.
 PAGE_SCRIPT = """
-const entry = (performance.getEntriesByType('navigation') || [])[0] || {};
-const code = document.querySelector('.error-code');
+const asked = (ask) => { try { return ask(); } catch (thrown) { return undefined; } };
+const entry = asked(() => performance.getEntriesByType('navigation')[0]) || {};
+const code = asked(() => document.querySelector('.error-code'));
 return [String(document.documentURI), entry.responseStatus || 0, code ? code.textContent : ''];
 """
 _OF_DEAD_SESSIONS = (

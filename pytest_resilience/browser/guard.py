@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_resilience.browser import deadlines
+from pytest_resilience.browser import deadlines, own_acts
 from pytest_resilience.browser.client import Line, Lines
-from pytest_resilience.browser.view import View
+from pytest_resilience.browser.view import MOVES, View
 from pytest_resilience.browser.watchdog import Hang, Watchdog
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _log = logging.getLogger("pytest_resilience")
 
 #: Seconds from which on a command is slow enough to be remembered for the next deadline.
 SLOW_S = 1.0
+#: Commands of whose answer `Care` is to be told.
+TOLD = MOVES | own_acts.ACTS
 
 
 @dataclass(eq=False, slots=True)
@@ -44,6 +46,7 @@ class Care:
         slowest: The longest each command has taken that ever was slow, seconds.
         slow_until: Monotonic seconds at which the last slow one was answered.
         furnished: Whether the fixture that made the session has also opened a page for its tests.
+        network: What the test has made of the network of the browser: ``cut``, ``slowed``, or "".
         hang: The last command that was ended, None if there was none or the session has
             worked since.
         patience: What the time-outs for pages and scripts are multiplied by at the moment.
@@ -57,6 +60,7 @@ class Care:
     slowest: dict[str, float] = field(default_factory=dict)
     slow_until: float = 0.0
     furnished: bool = False
+    network: str = ""
     hang: Hang | None = None
     patience: float = 1.0
 
@@ -85,6 +89,13 @@ class Care:
         self.slow_until = until
         if seconds > self.slowest.get(command, 0.0):
             self.slowest[command] = seconds
+
+    def answered(self, command: str, parameters: Mapping[str, Any]) -> None:
+        """Note that `command` was answered well; of `TOLD`, all have to be told."""
+        self.view.moved(command, parameters)
+        network = own_acts.network(command, parameters)
+        if network is not None:
+            self.network = network
 
     def raised(self, session: DriverSession, error: BaseException) -> None:
         """Note that the command in flight raised `error`, or was broken off by it."""

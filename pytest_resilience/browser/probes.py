@@ -44,6 +44,7 @@ from pytest_resilience.core.evidence import (
     LIFELESS,
     NODE,
     OK,
+    OWN_NETWORK,
     PAGE,
     REFUSED,
     RENDERER_PROCESS,
@@ -97,8 +98,7 @@ def probe(
         found.append(result)
         yield result
     for examine in (target.examine, host.examine, target.examine_again):
-        surrounding = examine(session, Evidence(found))
-        if surrounding is not None:
+        if (surrounding := examine(session, Evidence(found))) is not None:
             found.append(surrounding)
             yield surrounding
 
@@ -359,10 +359,12 @@ def _past(session: DriverSession) -> Iterator[ProbeResult]:
     if fact is not None:
         yield ProbeResult(LATCH, latch.label_of(fact), f"{fact.type_name}: {fact.message}"[:300])
     elif session.closed_by_test:
-        yield ProbeResult(LATCH, CLOSED, "by quit" if session.closed else "its last window")
+        yield ProbeResult(LATCH, CLOSED, "by quit" if session.closed else "by closing it")
     elif session.discarded:
         # Whoever still uses it was not given another one.
         yield ProbeResult(LATCH, ErrorType.BROWSER.label, "found broken, and ended by us")
+    if session.care.network:
+        yield ProbeResult(OWN_NETWORK, session.care.network, "by a command of the test")
 
 
 def _worst(states: Mapping[int, str]) -> tuple[str, str]:

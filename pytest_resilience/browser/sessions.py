@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.browser import latch, starts
-from pytest_resilience.browser.guard import Care, Guard
+from pytest_resilience.browser.guard import TOLD, Care, Guard
 from pytest_resilience.browser.starts import FailedStart as FailedStart
-from pytest_resilience.browser.view import MOVES
 from pytest_resilience.browser.watch import Watch
 from pytest_resilience.browser.watchdog import HANG_TIMEOUT_S
 from pytest_resilience.core.evidence import ProbeResult
@@ -44,7 +43,7 @@ _ENDED_KEPT = 32
 _PROOFS_OF_LIFE = frozenset({"get", "refresh", "findElement", "findElements", "w3cExecuteScript"})
 _QUIT, _CLOSE_WINDOW, _SET_TIMEOUTS, _GET = "quit", "close", "setTimeouts", "get"
 #: Commands whose answer changes more than what is in flight.
-TELLING_ANSWERS = frozenset({_CLOSE_WINDOW, _SET_TIMEOUTS, _GET}) | MOVES
+TELLING_ANSWERS = frozenset({_CLOSE_WINDOW, _SET_TIMEOUTS, _GET}) | TOLD
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -85,7 +84,7 @@ class DriverSession:
         timeouts: Timeouts set so far, in milliseconds, as they were sent.
         care: What the guard knows of its commands and connections.
         closed: True if it was ended, by the test or by us.
-        closed_by_test: True if the test quit it or closed its last window.
+        closed_by_test: True if the test quit it, or closed its last window or its browser.
         discarded: True if we ended it.
         quitting: True while a `quit` runs.
         first_quit: True if the latest `quit` was sent to a session nobody had ended.
@@ -182,7 +181,7 @@ class DriverSession:
         """
         if self.first_failure is not None and command in _PROOFS_OF_LIFE:
             self.first_failure = self.care.hang = None
-        self.care.view.moved(command, parameters)
+        self.care.answered(command, parameters)
         if command == _GET:
             from pytest_resilience.browser.target import origin
 

@@ -25,6 +25,7 @@ UNASKED = "unasked"
 # HOST: SHORT (detail says of what)
 # TEARDOWN (of an attempt that is run again, and of fixtures replaced after it; nobody is asked):
 #   ERROR, ASSERTED (what a test says of its product)
+# OWN_NETWORK (what the test has made of the browser's network; nobody is asked): CUT, SLOWED
 # LATCH: label of the error type the session failed with first, or CLOSED (by the test itself)
 BROWSER_PROCESS = "browser_process"
 RENDERER_PROCESS = "renderer_process"
@@ -40,6 +41,7 @@ NODE = "node"
 HOST = "host"
 LATCH = "latch"
 TEARDOWN = "teardown"
+OWN_NETWORK = "own_network"
 
 # Answers about a process.
 ALIVE = "alive"
@@ -73,8 +75,12 @@ SHORT = "short"
 #: Something was not as the test demands.
 ASSERTED = "asserted"
 
-#: The test ended the session itself: it called `quit` or closed the last window.
+#: The test ended the session itself: it called `quit`, or closed the last window or the browser.
 CLOSED = "closed"
+
+# Answers about what a test has done to its browser's network.
+CUT = "cut"
+SLOWED = "slowed"
 
 #: Process answers that mean nothing will ever come from it again.
 LIFELESS = frozenset({GONE, ZOMBIE})

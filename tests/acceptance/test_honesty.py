@@ -262,3 +262,84 @@ def test_an_order_that_could_not_be_deleted_is_no_lost_browser(run_browsers: Run
     run = with_app(run_browsers, suite)
     assert run.verdicts["test_it"] in ("failed", "unrecovered"), run.output
     assert run.status == 1
+
+
+CUTS = {
+    "driver": "driver.set_network_conditions(offline=True, latency=0, throughput=500)",
+    "cdp": """driver.execute_cdp_cmd("Network.emulateNetworkConditions", dict(
+                offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1))""",
+}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@pytest.mark.parametrize(
+    "reached", ["driver.get(app)", "driver.refresh()"], ids=["raised", "shown"]
+)
+def test_a_browser_that_the_test_cuts_off_has_lost_no_network(
+    run_browsers: Run, cut: str, reached: str
+) -> None:
+    """What it shows without one is the product's; with the network back, all is as ever."""
+    suite = f"""
+        def test_cut(driver, app):
+            driver.get(app)
+            {cut}
+            {reached}
+            assert "offline basket" in driver.page_source
+
+        def test_given_back(driver, app):
+            {cut}
+            driver.delete_network_conditions()
+            driver.execute_cdp_cmd("Network.disable", {{}})
+            if once():
+                lab.kill_browser(driver)
+            driver.get(app)
+    """
+    run = with_app(run_browsers, OWN + suite)
+    assert told(run) == {
+        "test_cut": ("failed", "failed in call page"),
+        "test_given_back": ("recovered", "rerun in call browser browser_restart", "passed"),
+    }, run.output
+
+
+def test_a_browser_closed_over_devtools_was_ended_by_the_test(run_browsers: Run) -> None:
+    suite = """
+        def close(driver):
+            try:
+                driver.execute_cdp_cmd("Browser.close", {})
+            except WebDriverException:
+                "it may be gone before it has answered"
+
+        def test_assertion(driver, app):
+            close(driver)
+            assert driver is None
+
+        def test_command(driver, app):
+            close(driver)
+            driver.find_element("id", "buy")
+    """
+    run = with_app(run_browsers, OWN + suite)
+    assert told(run) == {
+        "test_assertion": ("failed", "failed in call product"),
+        "test_command": ("failed", "failed in call test_code"),
+    }, run.output
+
+
+def test_an_address_that_no_browser_goes_to_is_no_server_that_vanished(run_browsers: Run) -> None:
+    """The driver raises nothing: the page is missing only when an element is."""
+    suite = """
+        def test_it(driver):
+            driver.get("http://127.0.0.1:6000/")
+            driver.find_element("id", "buy")
+    """
+    run = with_app(run_browsers, OWN + suite)
+    assert told(run) == {"test_it": ("failed", "failed in call test_code")}, run.output
+
+
+def test_a_page_that_loads_too_long_is_seen_whatever_it_has_replaced(run_browsers: Run) -> None:
+    suite = """
+        def test_it(driver, app):
+            driver.set_page_load_timeout(2)
+            driver.get(app + "/own-clock")
+    """
+    run = with_app(run_browsers, OWN + suite)
+    assert told(run) == {"test_it": ("failed", "failed in call page")}, run.output

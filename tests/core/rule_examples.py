@@ -241,6 +241,8 @@ BROWSERS = [
 ]  # fmt: skip
 
 NETWORKS = [
+    example("network-cut-by-test", "WebDriverException",
+            "unknown error: net::ERR_INTERNET_DISCONNECTED", own_network="cut"),
     example("browser-offline", "WebDriverException",
             "unknown error: net::ERR_PROXY_CONNECTION_FAILED"),
     example("server-vanished", "WebDriverException", "unknown error: net::ERR_CONNECTION_REFUSED",
@@ -258,6 +260,10 @@ NETWORKS = [
             "unknown error: net::ERR_INSUFFICIENT_RESOURCES"),
     example("page-refused-by-browser", "WebDriverException",
             "unknown error: net::ERR_TOO_MANY_REDIRECTS"),
+    example("error-page-network-cut-by-test", "AssertionError", "x", page="error_page",
+            own_network="cut", details={"page": "ERR_INTERNET_DISCONNECTED"}),
+    example("error-page-address-refused", "NoSuchElementException", "x", page="error_page",
+            target="vanished", details={"page": "ERR_UNSAFE_PORT"}),
     example("error-page-offline", "NoSuchElementException", "x", page="error_page",
             details={"page": "ERR_INTERNET_DISCONNECTED"}),
     example("error-page-server-vanished", "AssertionError", "x", page="error_page",
@@ -269,6 +275,8 @@ NETWORKS = [
     example("error-page-shown", "NoSuchElementException", "x", page="error_page"),
     example("gateway-page-shown", "NoSuchElementException", "x", page="gateway"),
     example("server-error-page-shown", "AssertionError", "x", page="server_error"),
+    example("page-load-slowed-by-test", "TimeoutException", RENDERER, session="ok",
+            own_network="slowed"),
     example("page-load-browser-hangs", "TimeoutException", RENDERER, session="silent"),
     example("page-load-server-vanished", "TimeoutException", RENDERER, session="ok",
             target="vanished"),

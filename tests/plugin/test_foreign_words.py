@@ -26,6 +26,9 @@ RAISED = {
     "own-client": "raise http.client.RemoteDisconnected('closed without response')",
     "own-pool": "urllib3.PoolManager(retries=False).request('GET', 'http://127.0.0.1:1/')",
     "bad-url": "http.client.HTTPConnection('127.0.0.1:port')",
+    "own-connection": "raise ConnectionError('https://www.selenium.dev does not answer')",
+    "own-wait": "raise TimeoutError('loading timed out: the spinner is still there')",
+    "words-of-a-full-disk": "raise OSError('the shop answered 507: No space left on device')",
 }
 
 

@@ -48,7 +48,8 @@ RULES = (
         confidence=0.85,
         recovery="environment_reset",
         types=("builtins.OSError",),
-        message=r"errno 28\]|no space left on device|disk quota exceeded",
+        # With its number: the words alone may be those of the application.
+        message=r"^\[(?:errno (?:28|122)|winerror 112)\]",
     ),
     _RESOURCE(
         name="descriptors-or-memory-used-up",
@@ -152,5 +153,6 @@ RULES = (
         evidence={ev.HOST: {ev.SHORT}},
         details={ev.HOST: SLOWING},
         unless={ev.TARGET: SERVER_DOWN},
+        of_driver=True,
     ),
 )

@@ -64,9 +64,10 @@ _NEVER_ASKED = any_of(
     r"\berr_(?:connection_(?:refused|failed)|network_\w+|internet_disconnected)\b",
     r"\?e=(?:dnsnotfound|connectionfailure|nettimeout|netoffline|netchanged)\b",
 )
+# Whoever is asked, a browser does not go there; without `net::` where an error page says so.
 _BAD_ADDRESS = any_of(
-    _chromium("unsafe_port", "invalid_url", r"\w+_url_scheme"),
-    _firefox("malformeduri", "deniedportaccess", "unknownprotocolfound"),
+    r"\berr_(?:unsafe_port|invalid_url|\w+_url_scheme)\b",
+    r"\?e=(?:malformeduri|deniedportaccess|unknownprotocolfound)\b",
 )
 _PAGE_LOAD = any_of(
     r"timed out receiving message from renderer",
@@ -81,7 +82,22 @@ _PAGE_LOAD = any_of(
 #: The page is there by now: a network error before it is an old one, and was dealt with.
 _ARRIVED = {ev.PAGE: {ev.OK}}
 
+#: The test has cut its browser off itself.
+_OWN_CUT = {ev.OWN_NETWORK: {ev.CUT}}
+
 _ERRORS = (
+    _PAGE(
+        name="network-cut-by-test",
+        confidence=0.85,
+        message=_ANY_ERROR_PAGE,
+        evidence=_OWN_CUT,
+    ),
+    BuiltinRule(
+        name="address-refused-by-browser",
+        error_type=ErrorType.TEST_CODE,
+        confidence=0.6,
+        message=_BAD_ADDRESS,
+    ),
     _NETWORK(
         name="browser-offline",
         confidence=0.9,
@@ -122,12 +138,6 @@ _ERRORS = (
     _NETWORK(name="broken-on-the-way", confidence=0.6, message=_ON_THE_WAY, unless=_ARRIVED),
     _PAGE(name="server-not-there", confidence=0.6, message=_NOT_THERE),
     BuiltinRule(
-        name="address-refused-by-browser",
-        error_type=ErrorType.TEST_CODE,
-        confidence=0.6,
-        message=_BAD_ADDRESS,
-    ),
-    BuiltinRule(
         name="browser-short-of-resources",
         error_type=ErrorType.RESOURCE,
         message=r"net::err_(?:insufficient_resources|out_of_memory)",
@@ -138,6 +148,19 @@ _ERRORS = (
 
 # The exception may be anything: a missing element, a failed assertion.
 _BEHIND_THE_EXCEPTION = (
+    _PAGE(
+        name="error-page-network-cut-by-test",
+        confidence=0.85,
+        absent=MISTAKES,
+        evidence={ev.PAGE: {ev.ERROR_PAGE}, **_OWN_CUT},
+    ),
+    BuiltinRule(
+        name="error-page-address-refused",
+        error_type=ErrorType.TEST_CODE,
+        absent=MISTAKES,
+        evidence={ev.PAGE: {ev.ERROR_PAGE}},
+        details={ev.PAGE: _BAD_ADDRESS},
+    ),
     _NETWORK(
         name="error-page-offline",
         confidence=0.85,
@@ -189,41 +212,43 @@ _BEHIND_THE_EXCEPTION = (
     ),
 )
 
+# A page that took too long, as a driver says it; a test may use the same words of its own.
+_LATE = partial(
+    BuiltinRule, types=(*TIMEOUTS, "WebDriverException"), message=_PAGE_LOAD, of_driver=True
+)
+_LATE_PAGE = partial(_LATE, error_type=ErrorType.PAGE)
+
 _TIMED_OUT = (
-    BuiltinRule(
+    _LATE_PAGE(
+        name="page-load-slowed-by-test",
+        evidence={ev.OWN_NETWORK: {ev.CUT, ev.SLOWED}},
+        unless={ev.SESSION: {ev.SILENT}},
+    ),
+    _LATE(
         name="page-load-browser-hangs",
         error_type=ErrorType.BROWSER,
         confidence=0.7,
-        types=(*TIMEOUTS, "WebDriverException"),
-        message=_PAGE_LOAD,
         evidence={ev.SESSION: {ev.SILENT}},
     ),
-    _PAGE(
+    _LATE_PAGE(
         name="page-load-server-vanished",
         recovery="delayed_retry",
-        types=(*TIMEOUTS, "WebDriverException"),
-        message=_PAGE_LOAD,
         evidence={ev.TARGET: {ev.VANISHED}},
         transient=True,
     ),
-    _PAGE(
+    _LATE_PAGE(
         name="page-load-server-down",
-        types=(*TIMEOUTS, "WebDriverException"),
-        message=_PAGE_LOAD,
         evidence={ev.TARGET: SERVER_DOWN},
     ),
-    _PAGE(
+    _LATE_PAGE(
         name="page-load-slow",
         confidence=0.7,
-        types=(*TIMEOUTS, "WebDriverException"),
-        message=_PAGE_LOAD,
         evidence={ev.PAGE: {ev.OK}},
     ),
-    _NETWORK(
+    _LATE(
         name="page-load-timed-out",
+        error_type=ErrorType.NETWORK,
         confidence=0.5,
-        types=(*TIMEOUTS, "WebDriverException"),
-        message=_PAGE_LOAD,
         evidence={ev.SESSION: {ev.OK}},
     ),
     # chromedriver lets every command wait for a page that does not finish loading.
@@ -239,12 +264,10 @@ _TIMED_OUT = (
         types=(*TIMEOUTS, "WebDriverException"),
         message=r"timed out receiving message from renderer",
     ),
-    BuiltinRule(
+    _LATE(
         name="page-load-unexplained",
         error_type=ErrorType.TIMEOUT,
         confidence=0.4,
-        types=(*TIMEOUTS, "WebDriverException"),
-        message=_PAGE_LOAD,
     ),
 )
 

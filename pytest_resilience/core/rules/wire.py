@@ -235,6 +235,7 @@ _FOREIGN_REPLY = (
     BuiltinRule(
         name="socket-error-names-webdriver",
         error_type=ErrorType.DRIVER,
+        of_driver=True,
         confidence=0.5,
         types=("builtins.ConnectionError",),
         absent=OTHER_CLIENTS,

@@ -22,6 +22,8 @@ HOME = """<!doctype html><title>Shop</title>
 <a id="broken" href="/close">broken</a>
 <a id="missing" href="/status/404">missing</a>
 """
+#: Asked how long anything took, it throws.
+OWN_CLOCK = "<script>performance.getEntriesByType = () => { throw new Error('no'); }</script>"
 
 
 class Application(http.server.BaseHTTPRequestHandler):
@@ -36,6 +38,7 @@ class Application(http.server.BaseHTTPRequestHandler):
             "bare": lambda: self._answer(int(rest[0]), ""),
             "slow": lambda: (self._wait(), self._answer(200, HOME)),
             "waiting": lambda: self._answer(200, HOME + '<script src="/slow"></script>'),
+            "own-clock": lambda: self._answer(200, OWN_CLOCK + '<script src="/slow"></script>'),
             "close": self._close,
             "reset": self._reset,
             "loop": lambda: self._answer(302, "", Location="/loop"),
