@@ -98,7 +98,8 @@ _NEW_SESSION_TYPES = (
     "NoSuchDriverException",
 )
 _NEW_SESSION_TEXT = re.compile(
-    r"session not created|could not (?:start a new|create a) session", re.IGNORECASE
+    r"session not created|could not (?:start a new|create a) session|browser_?type\.launch",
+    re.IGNORECASE,
 )
 
 

@@ -112,6 +112,9 @@ SESSIONS = [
 ]  # fmt: skip
 
 STARTS = [
+    example("firefox-did-not-come-up", "TimeoutException", "Failed to read marionette port"),
+    example("firefox-did-not-come-up", "WebDriverException",
+            "invalid argument: can't kill an exited process", command="newSession"),
     example("version-mismatch", NO_SESSION,
             "session not created: This version of ChromeDriver only supports Chrome version 99"),
     example("browser-missing", NO_SESSION, "session not created: no chrome binary at /opt/none"),
@@ -120,12 +123,20 @@ STARTS = [
     example("driver-download-failed", "requests.exceptions.ConnectionError",
             "HTTPSConnectionPool(host='googlechromelabs.github.io', port=443): Max retries"),
     example("driver-missing", "NoSuchDriverException", "Unable to obtain driver for chrome"),
+    example("driver-not-found", "WebDriverException",
+            "Unable to obtain driver for chrome using Selenium Manager."),
+    example("driver-not-found", "IllegalStateException",
+            "The path to the driver executable must be set by a system property"),
+    example("permission-denied-at-start", "WebDriverException", "Permission denied (os error 13)"),
     example("driver-not-executable", "WebDriverException",
             "'chromedriver' executable may have wrong permissions."),
     example("driver-cannot-run", "OSError", "[Errno 8] Exec format error: 'x'",
             command="newSession"),
     example("no-display-or-sandbox", NO_SESSION, "Missing X server or $DISPLAY"),
     example("profile-unusable", NO_SESSION, "probably user data directory is already in use"),
+    example("profile-unusable", "WebDriverException", "unknown error: failed to write prefs file"),
+    example("profile-unusable", "WebDriverException",
+            "unknown error: cannot create temp dir for user data dir"),
     example("capability-refused", "InvalidArgumentException",
             "invalid argument: cannot parse capability: pageLoadStrategy", command="newSession"),
     example("capability-refused-in-words", NO_SESSION,
@@ -138,19 +149,35 @@ STARTS = [
             "Service /opt/chromedriver unexpectedly exited. Status code was: 1"),
     example("driver-exited-at-start", "WebDriverException",
             "Service /opt/thing unexpectedly exited. Status code was: 1"),
+    *(
+        example("driver-exited-at-start", "Error", said)
+        for said in (
+            "Timed out waiting for driver server to start.",
+            "Cannot start the driver service on http://localhost/",
+            "Server terminated early with status 1",
+            "unable to connect to chromedriver 127.0.0.1",
+        )
+    ),
     example("safari-session-stuck", NO_SESSION,
             "The Safari instance is already paired with another WebDriver session."),
     example("driver-cannot-reach-renderer", NO_SESSION,
             "session not created from disconnected: unable to connect to renderer"),
+    example("driver-cannot-reach-renderer", "WebDriverException",
+            "session not created: unable to connect to renderer"),
     example("browser-died-answering-grid", NO_SESSION,
             "Could not start a new session. Failed to decode response from marionette"),
     example("browser-killed-at-start", "WebDriverException",
             "Process unexpectedly closed with status signal"),
     example("start-short-of-resources", NO_SESSION, "session not created: cannot allocate memory"),
+    example("start-short-of-resources", PLAYWRIGHT, "BrowserType.launch: spawn EAGAIN"),
+    example("browser-slow-to-start", PLAYWRIGHT,
+            "BrowserType.launch: Timeout 180000ms exceeded."),
     example("browser-not-reachable-at-start", NO_SESSION,
             "session not created: chrome not reachable"),
     example("browser-exited-at-start", NO_SESSION,
             "session not created: Chrome instance exited. Examine the log"),
+    example("browser-exited-at-start", "WebDriverException",
+            "unknown error: Failed to create Chrome process."),
     example("browser-lost-at-start", NO_SESSION, "session not created\nfrom tab crashed"),
     example("driver-unreachable-at-start", RETRY, REFUSED, command="newSession",
             driver_status="refused"),
@@ -203,11 +230,23 @@ GRIDS = [
             "BrowserType.connect: WebSocket error: connect ECONNREFUSED"),
     example("grid-error-inside", "WebDriverException",
             "java.net.ConnectException: Connection refused"),
+    example("grid-error-inside", "WebDriverException",
+            "Error forwarding the request Connect to 10.0.0.5 timed out"),
+    example("grid-error-inside", "WebDriverException",
+            "Could not start a session : Could not start Browser / Emulator"),
     example("session-quit-before", "InvalidSessionIdException",
             "Unable to find session with ID: 1. Session was removed, reason: QUIT command"),
     example("node-took-session-along", "InvalidSessionIdException",
             "Unable to find session with ID: 1. reason: node was removed from the grid"),
     example("grid-lost-session", "InvalidSessionIdException", "Unable to find session with ID: 1"),
+    *(
+        example("grid-lost-session", "WebDriverException", said)
+        for said in (
+            "Cannot find session with id: 1",
+            "Session not started or terminated",
+            "ERROR Job is not in progress.",
+        )
+    ),
     example("session-lost-with-node", "InvalidSessionIdException", BARE, grid="dead", remote=True),
     example("hub-unreachable", RETRY, REFUSED, grid="refused", remote=True),
     example("node-silent", READ, REMOTE_TIMED_OUT, grid="empty", remote=True),
@@ -223,12 +262,22 @@ BROWSERS = [
     example("gpu-process-failed", "WebDriverException", "GPU process isn't usable. Goodbye."),
     example("graphics-context-lost", "WebDriverException", "WebGL context was lost"),
     example("browser-out-of-memory", "", "FATAL:memory.cc Out of memory. size=1"),
+    example("browser-out-of-memory", "WebDriverException",
+            "unknown error: Couldn't allocate shared memory"),
     example("page-crash-shared-memory", "WebDriverException",
             "unknown error: session deleted because of page crash"),
     example("tab-crash-message", "WebDriverException", "tab crashed"),
     example("browser-disconnected", "InvalidSessionIdException",
             "invalid session id: session deleted as the browser has closed the connection"),
-    example("browser-not-reachable", "WebDriverException", "msedge not reachable"),
+    *(
+        example("browser-not-reachable", "WebDriverException", said)
+        for said in (
+            "msedge not reachable",
+            "Error communicating with the remote browser. It may have died.",
+            "unknown error: failed to change window state to 'normal'",
+            "The browser was closed unexpectedly",
+        )
+    ),
     example("marionette-broke-off", "WebDriverException",
             "Failed to decode response from marionette"),
     example("browser-closed-under-client", "playwright.TargetClosedError",
@@ -237,7 +286,21 @@ BROWSERS = [
             "Could not proxy command to the remote server"),
     example("device-server-lost", "WebDriverException", "socket hang up"),
     example("no-picture-of-screen", "ScreenshotException", "unable to capture screen"),
+    example("no-picture-of-page", "WebDriverException",
+            'unhandled inspector error: {"code":-32000,"message":"Unable to capture screenshot"}'),
     example("client-lost-its-driver", "", "Connection closed while reading from the driver"),
+    example("client-lost-its-driver", "WebDriverException",
+            "The driver server has unexpectedly died!"),
+    *(
+        example("driver-misreads-browser", "WebDriverException", f"unknown error: {said}")
+        for said in (
+            "call function result missing 'value'",
+            "result.value list is missing or empty in Runtime.callFunctionOn response",
+            """unhandled inspector error: {"code":-32601,"message":"'Page.x' wasn't found"}""",
+        )
+    ),
+    example("browser-fails-inside", "WebDriverException",
+            'unknown error: unhandled inspector error: {"code":-32603,"message":"Internal error"}'),
 ]  # fmt: skip
 
 NETWORKS = [
@@ -320,6 +383,16 @@ WIRES = [
             "(Caused by NameResolutionError('Failed to resolve: Name or service not known'))"),
     example("connection-broke", "urllib3.ProtocolError",
             "('Connection aborted.', BadStatusLine('rubbish'))"),
+    *(
+        example("request-to-webdriver-lost", "WebDriverError", said)
+        for said in (
+            "The HTTP request to the remote WebDriver server for URL http://g timed out",
+            "A exception with a null response was thrown sending an HTTP request to the remote "
+            "WebDriver server for URL http://g",
+            "Request failed with error code ECONNREFUSED",
+            "Timeout awaiting 'request' for 120000ms",
+        )
+    ),
     example("gateway-answered", "WebDriverException", "<html><h1>502 Bad Gateway</h1></html>"),
     example("credentials-refused-midway", "WebDriverException", "Authorization Required",
             command="title"),
@@ -338,7 +411,14 @@ OTHERS = [
     example("skipped", "unittest.case.SkipTest", "not today"),
     example("stale-element", "StaleElementReferenceException", "stale element not found"),
     example("node-replaced", "WebDriverException", "No node with given id found"),
-    example("page-replaced-meanwhile", "WebDriverException", "target navigated or closed"),
+    *(
+        example("page-replaced-meanwhile", "WebDriverException", said)
+        for said in (
+            "target navigated or closed",
+            "no such execution context",
+            "AbortError: Actor 'MarionetteCommands' destroyed before query 'x' was resolved",
+        )
+    ),
     example("document-unloaded", "JavascriptException", "Document was unloaded"),
     example("element-covered", "ElementClickInterceptedException", "obscures it"),
     example("element-not-interactable", "ElementNotInteractableException", "not interactable"),

@@ -45,6 +45,7 @@ _TAB = (
             r"oom-killer",
             r"killed process \d+",
             r"cannot allocate memory",
+            r"(?:couldn't|could not|failed to) (?:allocate|create) shared memory",
             r"crash\w* .{0,30}\b(?:large|big|huge) pages?\b",
         ),
     ),
@@ -89,10 +90,13 @@ _PROCESS = (
         message=any_of(
             r"unable to discover open pages",
             r"failed to close window in",
+            r"failed to change window state",
+            r"error communicating with the remote browser",
             r"cannot activate web ?view",
             rf"{BROWSER} not reachable",
             rf"cannot connect to {BROWSER} at",
             rf"{BROWSER} (?:has )?(?:{_CRASHED}|quit unexpectedly|exited unexpectedly)",
+            rf"{BROWSER} was closed unexpectedly",
             r"safari (?:has )?(?:crashed|quit unexpectedly|unexpectedly quit)",
         ),
     ),
@@ -149,10 +153,39 @@ _DEVICE = (
         message=any_of(
             r"connection closed while reading from the driver",
             r"driver (?:process )?(?:has )?exited",
+            r"driver server has unexpectedly died",
         ),
     ),
 )
 
-_PICTURE = (_BROWSER(name="no-picture-of-screen", confidence=0.6, types=("ScreenshotException",)),)
+_PICTURE = (
+    _BROWSER(name="no-picture-of-screen", confidence=0.6, types=("ScreenshotException",)),
+    BuiltinRule(
+        name="no-picture-of-page",
+        error_type=ErrorType.BROWSER,
+        confidence=0.6,
+        message=r"unable to capture screenshot",
+    ),
+)
 
-RULES = (*_GRAPHICS, *_TAB, *_PROCESS, *_DEVICE, *_PICTURE)
+# What DevTools answered was no answer to what the driver had asked.
+_MISUNDERSTANDING = (
+    BuiltinRule(
+        name="driver-misreads-browser",
+        error_type=ErrorType.DRIVER,
+        confidence=0.5,
+        message=any_of(
+            r"call function result missing",
+            r"is missing or empty in \w+\.\w+ response",
+            r"unhandled inspector error: .{0,20}-32601\b",
+        ),
+    ),
+    BuiltinRule(
+        name="browser-fails-inside",
+        error_type=ErrorType.BROWSER,
+        confidence=0.5,
+        message=r"unhandled inspector error: .{0,20}-32603\b",
+    ),
+)
+
+RULES = (*_GRAPHICS, *_TAB, *_PROCESS, *_DEVICE, *_PICTURE, *_MISUNDERSTANDING)

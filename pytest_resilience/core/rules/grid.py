@@ -119,6 +119,8 @@ _LEGS = (
         message=any_of(
             r"\bjava\.(?:net|io|nio)\.[\w.]*(?:exception|error)\b",
             r"cannot forward the request",
+            r"error forwarding the (?:new session|request)\b",
+            r"could not start browser / emulator",
             r"could not find a (?:free )?node",
         ),
     ),
@@ -150,6 +152,9 @@ _SESSION = (
         confidence=0.8,
         message=any_of(
             r"unable to find session",
+            r"cannot find session\b",
+            r"session not started or terminated",
+            r"^error:? job is not in progress",
             r"session timed out or not found",
             r"session .{0,80}was terminated due to",
             r"not among the last \d+ terminated",

@@ -105,6 +105,8 @@ _PAGE_RACES = (
             r"no frame for given id",
             r"cannot find context with specified id",
             r"uniquecontextid not found",
+            r"no such execution context",
+            r"actor '\w+' destroyed before query",
         ),
     ),
     _PAGE(

@@ -10,17 +10,34 @@ from functools import partial
 
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
-from pytest_resilience.core.rule import BuiltinRule, Rule
+from pytest_resilience.core.rule import BuiltinRule
 from pytest_resilience.core.rules.words import BROWSER, any_of
 
 _SYSTEM = partial(BuiltinRule, error_type=ErrorType.SYSTEM, strong=True)
 _RESOURCE = partial(
-    Rule, error_type=ErrorType.RESOURCE, starting=True, recovery="driver_restart", strong=True
+    BuiltinRule,
+    error_type=ErrorType.RESOURCE,
+    starting=True,
+    recovery="driver_restart",
+    strong=True,
 )
 _DRIVER = partial(BuiltinRule, error_type=ErrorType.DRIVER, strong=True)
 _TEST_CODE = partial(BuiltinRule, error_type=ErrorType.TEST_CODE)
 _EXITED = "unexpectedly exited"
 _INVALID_ARGUMENT = ("InvalidArgumentException", "InvalidArgumentError")
+
+# A geckodriver calls it a time-out, or an argument that was invalid.
+_FIREFOX = (
+    BuiltinRule(
+        name="firefox-did-not-come-up",
+        error_type=ErrorType.BROWSER,
+        confidence=0.7,
+        recovery="driver_restart",
+        strong=True,
+        types=("WebDriverException", "WebDriverError", "TimeoutException", *_INVALID_ARGUMENT),
+        message=r"failed to read marionette port|can't kill an exited process",
+    ),
+)
 
 _CONFIGURATION = (
     _SYSTEM(
@@ -84,6 +101,20 @@ _CONFIGURATION = (
         types=("NoSuchDriverException",),
     ),
     _SYSTEM(
+        name="driver-not-found",
+        confidence=0.85,
+        message=any_of(
+            r"unable to (?:obtain|locate) (?:or obtain )?(?:the )?(?:\w+ ?)?driver\b",
+            r"path to (?:the )?driver executable",
+        ),
+    ),
+    _SYSTEM(
+        name="permission-denied-at-start",
+        confidence=0.7,
+        types=("WebDriverException", "WebDriverError"),
+        message=r"^permission denied\W*(?:os error 13\W*)?$",
+    ),
+    _SYSTEM(
         name="driver-not-executable",
         confidence=0.9,
         message=any_of(
@@ -118,7 +149,8 @@ _CONFIGURATION = (
         recovery="driver_restart",
         message=any_of(
             r"user data directory is already in use",
-            r"(?:cannot create|unable to create) .{0,20}(?:profile|data) dir",
+            r"(?:cannot create|unable to create) .{0,20}(?:profile|data|temp) dir",
+            r"failed to write (?:prefs file|local state)",
             r"singleton ?lock",
             r"process ?singleton",
             r"profile cannot be loaded",
@@ -178,6 +210,10 @@ _PROCESS = (
         message=any_of(
             rf"service .{{0,300}}{_EXITED}",
             r"can ?not connect to the service",
+            r"timed out waiting for driver server",
+            r"cannot start the driver service",
+            r"server terminated early with status",
+            r"unable to connect to (?:chrome|gecko|edge|safari)driver",
         ),
     ),
     _DRIVER(
@@ -194,7 +230,6 @@ _PROCESS = (
         name="driver-cannot-reach-renderer",
         confidence=0.6,
         starting=True,
-        types=("SessionNotCreatedException", "SessionNotCreatedError"),
         message=r"unable to connect to renderer",
     ),
     BuiltinRule(
@@ -224,6 +259,7 @@ _PROCESS = (
             r"no space left",
             r"too many open files",
             r"resource temporarily unavailable",
+            r"spawn e(?:again|nomem|mfile)\b",
             r"/dev/shm",
             r"shared memory",
         ),
@@ -247,6 +283,7 @@ _PROCESS = (
         message=any_of(
             rf"{BROWSER} instance exited",
             rf"{BROWSER} failed to start",
+            rf"failed to create {BROWSER} process",
             r"devtoolsactiveport",
             r"exited abnormally",
             r"process unexpectedly closed with status",
@@ -254,6 +291,12 @@ _PROCESS = (
             r"unable to connect to marionette",
             r"failed to launch",
         ),
+    ),
+    _RESOURCE(
+        name="browser-slow-to-start",
+        confidence=0.6,
+        types=("playwright.*",),
+        message=r"\.launch\w*: timeout .{1,12}exceeded",
     ),
     _RESOURCE(
         name="browser-lost-at-start",
@@ -302,4 +345,4 @@ LAST = (
     ),
 )
 
-RULES = (*_CONFIGURATION, *_PROCESS)
+RULES = (*_FIREFOX, *_CONFIGURATION, *_PROCESS)

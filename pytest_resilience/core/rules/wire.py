@@ -215,6 +215,17 @@ _FOREIGN_REPLY = (
         strong=True,
     ),
     BuiltinRule(
+        name="request-to-webdriver-lost",
+        error_type=ErrorType.CONNECTION,
+        confidence=0.6,
+        types=_REPLY,
+        message=any_of(
+            r"http request to the remote webdriver server",
+            r"request failed with error code e[a-z]+",
+            r"timeout awaiting 'request'",
+        ),
+    ),
+    BuiltinRule(
         name="credentials-refused-midway",
         error_type=ErrorType.CONNECTION,
         confidence=0.6,
