@@ -39,13 +39,17 @@ SUITE = """
 ROOT = Path(__file__).parents[2]
 
 
-BROWSERS = [pytest.param("launch", "survived", id="chromium")]
+# A slow network costs nothing but time; a command that is lost costs the test that is not run
+# again.
+BROWSERS = [pytest.param("launch", "survived", "ok", 75.0, id="chromium")]
 if os.environ.get("ACCEPTANCE") == "full":
-    BROWSERS.append(pytest.param("launch_firefox", "recovered", id="firefox"))
+    BROWSERS.append(pytest.param("launch_firefox", "recovered", "lost", 50.0, id="firefox"))
 
 
-@pytest.mark.parametrize(("launch", "expected"), BROWSERS)
-def test_what_is_recovered_and_what_is_lost(tmp_path: Path, launch: str, expected: str) -> None:
+@pytest.mark.parametrize(("launch", "expected", "grade", "score"), BROWSERS)
+def test_what_is_recovered_and_what_is_lost(
+    tmp_path: Path, launch: str, expected: str, grade: str, score: float
+) -> None:
     """The exit status tells that a test was lost to a failure that others recover from.
 
     What is expected of the others is what the fault of that browser should come to.
@@ -84,6 +88,6 @@ def test_what_is_recovered_and_what_is_lost(tmp_path: Path, launch: str, expecte
     assert crash["recovery_s"] > 0
     assert crash["grade"] == "lost"
     assert (other["struck"], other["expected"]) == (2, expected)
-    # Of a question that is asked again nobody notices anything.
-    assert (other["survived"] + other["recovered"], other["grade"]) == (2, "ok")
-    assert told["score"] == 75.0
+    assert other["survived"] + other["recovered"] == (2 if grade == "ok" else 1)
+    assert other["grade"] == grade
+    assert told["score"] == score
