@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_resilience.browser import offers
-from pytest_resilience.browser.target import status_answer
+from pytest_resilience.browser.target import IN_FRAME, status_answer
 from pytest_resilience.core.evidence import (
     CRASHED,
     DEAD,
@@ -33,7 +33,8 @@ PAGE_SCRIPT = """
 const asked = (ask) => { try { return ask(); } catch (thrown) { return undefined; } };
 const entry = asked(() => performance.getEntriesByType('navigation')[0]) || {};
 const code = asked(() => document.querySelector('.error-code'));
-return [String(document.documentURI), entry.responseStatus || 0, code ? code.textContent : ''];
+return [String(document.documentURI), entry.responseStatus || 0, code ? code.textContent : '',
+    window !== window.top];
 """
 _OF_DEAD_SESSIONS = (
     "invalid session id",
@@ -87,13 +88,14 @@ def page_answer(reply: Reply) -> tuple[str, str]:
     if not reply.good:
         answer, detail = session_answer(reply)
         return (ERROR if answer == OK else answer), detail
-    if not isinstance(reply.value, list) or len(reply.value) != 3:
+    if not isinstance(reply.value, list) or len(reply.value) != 4:
         return ERROR, str(reply.value)[:100]
-    href, status, code = str(reply.value[0]), reply.value[1], str(reply.value[2]).strip()
+    href, status, code, framed = reply.value
+    href, code = str(href), str(code).strip()
     own = href.startswith(_ERROR_PAGES)
     shown = _ANSWER_SHOWN.search(code) if own else None
     if own and not shown:
-        return ERROR_PAGE, code or href
+        return ERROR_PAGE, (code or href) + (IN_FRAME if framed else "")
     # An answer without a body makes Chromium show a page of its own.
     status = int(shown[1]) if shown else status
     if isinstance(status, int) and status >= 500:

@@ -134,14 +134,14 @@ class First:
         if seen.good:
             # While an alert is open, a page runs no script.
             self._seen, self._said = seen, _NO_ALERT
-        elif not self._session.in_flight:
+        elif not self._session.care.is_busy(self._session):
             self._alert = _send_alert(self._session)
 
     def _begin(self) -> None:
         """Ask past the driver, or else the driver for an alert."""
         self._begun = True
         self._glance = self._session.care.view.ask(self._session, answers.PAGE_SCRIPT)
-        if self._glance is None and not self._session.in_flight:
+        if self._glance is None and not self._session.care.is_busy(self._session):
             self._alert = _send_alert(self._session)
 
     def _ask_on(self, limit_s: float) -> None:
@@ -154,7 +154,9 @@ class First:
             self._alert.close()
             return
         self._said = self._alert.answer(limit_s=limit_s)
-        idle = self._session.commands == self._commands and not self._session.in_flight
+        idle = self._session.commands == self._commands and not self._session.care.is_busy(
+            self._session
+        )
         if self._said.error == "no such alert" and idle and not self._forgotten:
             self._page = send_script(self._session, answers.PAGE_SCRIPT, _CONNECT_S)
             if self._forgotten and self._page is not None:
@@ -186,7 +188,7 @@ class Asked:
 def ask(session: DriverSession) -> First | None:
     """Ask `session`, which lives; return None if it is not to be asked or cannot be."""
     failed = session.first_failure
-    if session.in_flight or (failed and latch.label_of(failed) not in _OF_PAGES):
+    if session.care.is_busy(session) or (failed and latch.label_of(failed) not in _OF_PAGES):
         return None
     view = session.care.view
     if view.is_open:

@@ -15,6 +15,7 @@ from pytest_resilience.browser import deadlines, own_acts
 from pytest_resilience.browser.client import Line, Lines
 from pytest_resilience.browser.view import MOVES, View
 from pytest_resilience.browser.watchdog import Hang, Watchdog
+from pytest_resilience.core.provenance import is_of_stack
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
@@ -43,6 +44,8 @@ class Care:
         view: The way to the page of a local Chromium.
         requested_timeouts: Time-outs its request asked for, milliseconds.
         last_error: Number of the last command that raised, and the class of what it raised.
+        broken_off: Number of the last command that something else than the driver has ended here;
+            the driver may be at it still.
         slowest: The longest each command has taken that ever was slow, seconds.
         slow_until: Monotonic seconds at which the last slow one was answered.
         furnished: Whether the fixture that made the session has also opened a page for its tests.
@@ -57,6 +60,7 @@ class Care:
     view: View = field(default_factory=View)
     requested_timeouts: dict[str, Any] = field(default_factory=dict)
     last_error: tuple[int, str] = (0, "")
+    broken_off: int = -1
     slowest: dict[str, float] = field(default_factory=dict)
     slow_until: float = 0.0
     furnished: bool = False
@@ -100,7 +104,13 @@ class Care:
     def raised(self, session: DriverSession, error: BaseException) -> None:
         """Note that the command in flight raised `error`, or was broken off by it."""
         self.last_error = session.commands, type(error).__name__
+        if not is_of_stack(error):
+            self.broken_off = session.commands
         self.view.raised(session, error)
+
+    def is_busy(self, session: DriverSession) -> bool:
+        """Return whether the driver is at a command, so that it could not answer."""
+        return bool(session.in_flight) or self.broken_off == session.commands
 
     def is_severed(self, session: DriverSession) -> bool:
         """Return whether the command in flight was ended."""

@@ -11,9 +11,11 @@ from typing import Any
 
 from pytest_resilience.core.evidence import CUT, SLOWED
 
-_SET, _DELETE, _CDP = "setNetworkConditions", "deleteNetworkConditions", "executeCdpCommand"
+_SET, _DELETE = "setNetworkConditions", "deleteNetworkConditions"
+#: Selenium's own name, and the one suites gave it when selenium had none.
+_CDP = frozenset({"executeCdpCommand", "send_command"})
 #: Commands of a driver that may be such an act.
-ACTS = frozenset({_SET, _DELETE, _CDP})
+ACTS = frozenset({_SET, _DELETE}) | _CDP
 
 _EMULATE = ("Network.emulateNetworkConditions", "Network.emulateNetworkConditionsByRule")
 #: What ends the emulation that a test has begun over DevTools.
@@ -25,7 +27,7 @@ _THROUGHPUTS_OF_CDP = ("downloadThroughput", "uploadThroughput")
 
 def ends_browser(command: str, parameters: Mapping[str, Any]) -> bool:
     """Return whether `command` closes the browser, past `quit` and `close`."""
-    return command == _CDP and parameters.get("cmd") == _CLOSE
+    return command in _CDP and parameters.get("cmd") == _CLOSE
 
 
 def network(command: str, parameters: Mapping[str, Any]) -> str | None:
@@ -40,7 +42,7 @@ def network(command: str, parameters: Mapping[str, Any]) -> str | None:
         conditions = parameters.get("network_conditions")
         return _found([conditions], _THROUGHPUTS)
     method, conditions = parameters.get("cmd"), parameters.get("params")
-    if command != _CDP or method not in (*_EMULATE, _OVER):
+    if command not in _CDP or method not in (*_EMULATE, _OVER):
         return None
     if method == _OVER:
         return ""

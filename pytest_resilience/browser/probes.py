@@ -259,7 +259,7 @@ class _Prober:
     def _wires(self) -> Iterator[ProbeResult]:
         session = self._session
         # A geckodriver answers nothing at all while a command is stuck in it.
-        if not (session.browser == "firefox" and session.in_flight):
+        if not (session.browser == "firefox" and session.care.is_busy(session)):
             yield self._asked(
                 DRIVER_STATUS,
                 lambda limit_s: answers.reachable(
@@ -276,7 +276,7 @@ class _Prober:
 
     def _session_and_page(self) -> Iterator[ProbeResult]:
         session = self._session
-        if session.in_flight or time.monotonic() >= self._deadline:
+        if session.care.is_busy(session) or time.monotonic() >= self._deadline:
             return
 
         def ask(limit_s: float) -> tuple[str, str]:

@@ -55,6 +55,8 @@ _IN_QUESTION = frozenset({ERROR_PAGE, GATEWAY, SERVER_ERROR})
 _OF_LOADING = frozenset({ErrorType.NETWORK.label, ErrorType.TIMEOUT.label})
 #: HTTP statuses with which something before the application says that it is not there.
 GATEWAY_STATUSES = frozenset({502, 503, 504})
+#: Behind what is said of an error page in a frame, of which a Chromium tells no address.
+IN_FRAME = " in a frame"
 #: Said in the detail where a server was there before.
 REACHED_BEFORE = "reached earlier in this run"
 
@@ -184,13 +186,17 @@ def _presence_limit_s(url: str) -> float:
 
 
 def _page_url(session: DriverSession, evidence: Evidence) -> str:
-    """Return the address the browser shows, or tried to show."""
-    if session.last_command == "get":
-        return session.asked_for
+    """Return the address the browser shows, or tried to show; "" if nobody can know it."""
     detail = evidence.detail(PAGE)
     if detail.startswith("about:"):
         # Firefox names it in the address of its error page.
         return "".join(parse_qs(urlsplit(detail).query).get("u", ()))
+    if detail.endswith(IN_FRAME):
+        # The address of the window is that of another page.
+        return ""
+    # A server may have sent the browser on to where it failed.
+    if session.last_command == "get" and evidence.answer(PAGE) != ERROR_PAGE:
+        return session.asked_for
     # The address of a page that its server answered badly is said behind the status.
     shown = detail.rpartition(" ")[2]
     if evidence.answer(PAGE) in (GATEWAY, SERVER_ERROR) and origin(shown):

@@ -112,7 +112,7 @@ class View:
         """Return whether `session` may be asked this way: its driver has just answered."""
         answered = max(session.in_flight_since, session.care.slow_until)
         return (
-            not (self._in_frame or session.remote or session.in_flight)
+            not (self._in_frame or session.remote or session.care.is_busy(session))
             # Where a session was taken over, nobody has seen whether it is in a frame.
             and session.requested is not None
             and time.monotonic() - answered < _FRESH_S

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from pytest_resilience.browser import latch, own_acts
-from pytest_resilience.core.provenance import stamp
+from pytest_resilience.core.provenance import is_of_stack, stamp
 from pytest_resilience.exceptions import CircuitOpenError
 
 if TYPE_CHECKING:
@@ -187,7 +187,8 @@ class Watch:
                     call = functools.partial(original, driver, driver_command, params)
                     response = carry(session, driver_command, call)
             except Exception as error:
-                stamp(error)
+                if is_of_stack(error):
+                    stamp(error)
                 session.care.raised(session, error)
                 reason = session.care.explained(session, error)
                 session.failed(reason)

@@ -21,8 +21,23 @@ _TRUSTED = (
     "pytest_resilience.",
     "selenium.common.exceptions.NoSuchDriverException",
 )
+#: Packages whose exceptions, and kinds of them, commands of a driver raise.
+_STACK = ("selenium.", "urllib3.", "http.client", "pytest_resilience.")
+#: Modules of Python whose own exceptions they raise.
+_PYTHONS = frozenset({"builtins", "socket", "ssl", "json.decoder"})
 #: What an exception of a driver's connection was raised from.
 _BELOW = ("urllib3.", "http.client.", "builtins.", "socket.", "ssl.", "selenium.")
+
+
+def is_of_stack(error: BaseException) -> bool:
+    """Return whether a command can raise `error` by itself.
+
+    What it cannot raise has broken it off from outside: a time limit of the suite's own, a Ctrl-C.
+    """
+    kinds = type(error).__mro__
+    if any(kind.__module__.startswith(_STACK) for kind in kinds):
+        return True
+    return isinstance(error, Exception) and kinds[0].__module__ in _PYTHONS
 
 
 def stamp(error: BaseException) -> None:

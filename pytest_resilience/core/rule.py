@@ -74,6 +74,7 @@ _STACK_ONLY = frozenset(
         "ScreenshotException",
         "SessionNotCreatedError",
         "SessionNotCreatedException",
+        "TargetClosedError",
         "UnknownError",
         "WebDriverError",
         "WebDriverException",

@@ -27,7 +27,6 @@ from pytest_resilience.core.deferral import DEFER
 from pytest_resilience.core.events import Attempt
 from pytest_resilience.core.levels import ProgressiveRecoveryLevel
 from pytest_resilience.core.policy import Decision
-from pytest_resilience.core.provenance import all_of_driver
 from pytest_resilience.engine import Incident
 from pytest_resilience.plugin import observe
 from pytest_resilience.plugin.deferral import Deferrals
@@ -43,7 +42,7 @@ from pytest_resilience.plugin.fixtures import (
 )
 from pytest_resilience.plugin.gate import Admission, Gate
 from pytest_resilience.plugin.subtests import Part, SubtestWatch
-from pytest_resilience.plugin.teardowns import note_teardown
+from pytest_resilience.plugin.teardowns import is_noise, note_teardown
 from pytest_resilience.plugin.timeouts import TestTimeouts
 
 # An argument that older versions of pytest do not have.
@@ -386,10 +385,11 @@ class AttemptLoop:
         if incident is None:
             return
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
-        # An assertion, or an order that could not be deleted, is one also where a browser died.
-        lost = all_of_driver(observe.exception_chain(error))
-        noise = blameless and lost and incident.report.error_type.infrastructure
-        if noise and case.policy.retry != "never":
+        if (
+            blameless
+            and is_noise(incident.report.error_type, error)
+            and case.policy.retry != "never"
+        ):
             attempt.reason = "the test had passed; its teardown lost the environment"
             if recover:
                 self._desk.recover(case, incident, attempt)

@@ -343,3 +343,74 @@ def test_a_page_that_loads_too_long_is_seen_whatever_it_has_replaced(run_browser
     """
     run = with_app(run_browsers, OWN + suite)
     assert told(run) == {"test_it": ("failed", "failed in call page")}, run.output
+
+
+def test_a_frame_that_leads_nowhere_is_not_asked_for_at_the_page_around_it(
+    run_browsers: Run,
+) -> None:
+    """The server of the page answers; nobody knows the one of the frame."""
+    suite = """
+        def test_it(driver, app):
+            driver.get(f"{app}/frame/{faulty_app.unused_port()}")
+            driver.switch_to.frame(0)
+            driver.find_element("id", "buy")
+    """
+    run = with_app(run_browsers, OWN + suite)
+    assert told(run) == {"test_it": ("failed", "failed in call page")}, run.output
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_redirect_that_leads_nowhere_is_the_applications(run_browsers: Run, scheme: str) -> None:
+    """It is asked for where the browser has been sent to."""
+    suite = f"""
+        def test_it(driver, app):
+            port = faulty_app.unused_port() if "{scheme}" == "http" else app.rpartition(":")[2]
+            driver.get(f"{{app}}/to/{scheme}://127.0.0.1:{{port}}")
+    """
+    run = with_app(run_browsers, OWN + suite)
+    assert told(run) == {"test_it": ("failed", "failed in call page")}, run.output
+
+
+def test_a_teardown_that_reaches_no_page_stays_an_error(run_browsers: Run) -> None:
+    """Its browser is well; and no teardown is run again, so an excuse would be for ever."""
+    suite = """
+        @pytest.fixture
+        def driver(app):
+            driver = lab.launch()
+            try:
+                yield driver
+                driver.get(app + "/reset")
+            finally:
+                driver.quit()
+
+        def test_it(driver, app):
+            driver.get(app)
+    """
+    run = with_app(run_browsers, suite)
+    assert run.verdicts["test_it"] in ("failed", "unrecovered"), run.output
+    assert run.status == 1
+
+
+def test_a_page_that_the_test_did_not_wait_for_is_no_silent_browser(run_browsers: Run) -> None:
+    """Its own time limit ended the wait; the driver is at that page still."""
+    suite = """
+        import signal
+
+        class TimeoutException(Exception):
+            pass
+
+        def ring(*_signal):
+            raise TimeoutException("no basket after a second")
+
+        def test_it(driver, app):
+            driver.get(app)
+            before = signal.signal(signal.SIGALRM, ring)
+            signal.alarm(1)
+            try:
+                driver.get(app + "/slow")
+            finally:
+                signal.alarm(0)
+                signal.signal(signal.SIGALRM, before)
+    """
+    run = with_app(run_browsers, OWN + suite)
+    assert told(run) == {"test_it": ("failed", "failed in call product")}, run.output

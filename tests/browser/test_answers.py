@@ -162,18 +162,22 @@ def test_a_grid_tells_whether_it_still_has_the_session(
 @pytest.mark.parametrize(
     ("value", "answer", "detail"),
     [
-        (["https://shop/", 200, ""], "ok", "https://shop/"),
-        (["https://shop/", 404, ""], "ok", "https://shop/"),
-        (["https://shop/", 500, ""], "server_error", "500 https://shop/"),
-        (["https://shop/", 503, ""], "gateway", "503 https://shop/"),
-        (["chrome-error://chromewebdata/", 0, " ERR_EMPTY_RESPONSE "], "error_page",
+        (["https://shop/", 200, "", False], "ok", "https://shop/"),
+        (["https://shop/", 404, "", False], "ok", "https://shop/"),
+        (["https://shop/", 500, "", False], "server_error", "500 https://shop/"),
+        (["https://shop/", 503, "", False], "gateway", "503 https://shop/"),
+        (["chrome-error://chromewebdata/", 0, " ERR_EMPTY_RESPONSE ", False], "error_page",
          "ERR_EMPTY_RESPONSE"),
-        (["chrome-error://chromewebdata/", 500, "HTTP ERROR 500"], "server_error",
+        (["chrome-error://chromewebdata/", 500, "HTTP ERROR 500", False], "server_error",
          "500 chrome-error://chromewebdata/"),
-        (["chrome-error://chromewebdata/", 404, "HTTP ERROR 404"], "ok",
+        (["chrome-error://chromewebdata/", 404, "HTTP ERROR 404", False], "ok",
          "404 chrome-error://chromewebdata/"),
-        (["https://shop/", 200, "HTTP ERROR 500"], "ok", "https://shop/"),
-        (["about:neterror?e=dnsNotFound", 0, ""], "error_page", "about:neterror?e=dnsNotFound"),
+        (["chrome-error://chromewebdata/", 0, "ERR_CONNECTION_REFUSED", True], "error_page",
+         "ERR_CONNECTION_REFUSED in a frame"),
+        (["https://shop/", 200, "", True], "ok", "https://shop/"),
+        (["https://shop/", 200, "HTTP ERROR 500", False], "ok", "https://shop/"),
+        (["about:neterror?e=dnsNotFound", 0, "", False], "error_page",
+         "about:neterror?e=dnsNotFound"),
     ],
 )  # fmt: skip
 def test_a_page_tells_whether_its_server_answered(value: object, answer: str, detail: str) -> None:
@@ -249,7 +253,7 @@ def test_a_remote_session_is_asked_through_its_grid(server: Server) -> None:
     server.answers["/status"] = (200, b'{"value": {"ready": true, "message": "here"}}')
     server.answers["/session/mine/alert/text"] = (404, b'{"value": {"error": "no such alert"}}')
     # What is near to that browser is not what is near to us, and is not asked from here.
-    told = b'{"value": ["http://127.0.0.1/", 502, ""]}'
+    told = b'{"value": ["http://127.0.0.1/", 502, "", false]}'
     server.answers["/session/mine/execute/sync"] = (200, told)
     found = [(r.probe, r.answer) for r in probes.probe(remote_session(server.url))]
     assert found == [("grid", "ok"), ("session", "ok"), ("page", "gateway")]

@@ -38,6 +38,9 @@ def conditions(**given: Any) -> tuple[str, dict[str, Any]]:
             CUT,
             id="cdp-rule",
         ),
+        pytest.param(
+            ("send_command", {"cmd": _NETWORK, "params": {"offline": True}}), CUT, id="own-name"
+        ),
         pytest.param(cdp("Network.disable"), "", id="cdp-disabled"),
         pytest.param(cdp("Network.enable"), None, id="cdp-other"),
         pytest.param(("get", {"url": "http://shop"}), None, id="other"),

@@ -141,6 +141,8 @@ STARTS = [
             "invalid argument: cannot parse capability: pageLoadStrategy", command="newSession"),
     example("capability-refused-in-words", NO_SESSION,
             "Unable to find a matching set of capabilities"),
+    example("capability-refused-in-words", NO_SESSION,
+            "session not created: No matching capabilities found"),
     example("grid-refuses-credentials", "WebDriverException", "Unauthorized",
             command="newSession"),
     example("driver-exited-short-of-resources", "WebDriverException",

@@ -102,7 +102,7 @@ class Grid:
         if parts[2:] == ["alert", "text"]:
             return 404, {"error": "no such alert", "message": "no such alert", "stacktrace": ""}
         if parts[2:] == ["execute", "sync"]:
-            return 200, [self.url, 200, ""] if "navigation" in body["script"] else 1
+            return 200, [self.url, 200, "", False] if "navigation" in body["script"] else 1
         return 200, "a page" if parts[2:] == ["title"] else None
 
     def driver(self) -> Any:

@@ -17,11 +17,15 @@ HEAD = """
 
     class ScreenshotException(Exception):
         pass
+
+    class TargetClosedError(Exception):
+        pass
 """
 RAISED = {
     "answer": 'raise ApiError(\'POST /orders: 500 {"error": "socket hang up"}\')',
     "page": "raise ApiError('the page says: tab crashed')",
     "picture": "raise ScreenshotException('differs in 3 % of its pixels')",
+    "closed": "raise TargetClosedError('the session of this customer has been closed')",
     "by-hand": "raise WebDriverException('chrome not reachable')",
     "own-client": "raise http.client.RemoteDisconnected('closed without response')",
     "own-pool": "urllib3.PoolManager(retries=False).request('GET', 'http://127.0.0.1:1/')",

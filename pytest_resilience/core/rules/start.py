@@ -171,7 +171,7 @@ _CONFIGURATION = (
             r"unrecognized capability",
             r"invalid argument",
             r"invalid (?:page load strategy|capabilit)",
-            r"matching set of capabilities",
+            r"matching (?:set of )?capabilities",
             r"misconfigured",
             r"(?:invalid|wrong) (?:user ?name|access key|credentials)",
         ),

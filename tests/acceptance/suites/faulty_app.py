@@ -38,6 +38,8 @@ class Application(http.server.BaseHTTPRequestHandler):
             "bare": lambda: self._answer(int(rest[0]), ""),
             "slow": lambda: (self._wait(), self._answer(200, HOME)),
             "waiting": lambda: self._answer(200, HOME + '<script src="/slow"></script>'),
+            "to": lambda: self._answer(302, "", Location="/".join(rest).replace(":/", "://", 1)),
+            "frame": lambda: self._answer(200, f"<iframe src=http://127.0.0.1:{rest[0]}></iframe>"),
             "own-clock": lambda: self._answer(200, OWN_CLOCK + '<script src="/slow"></script>'),
             "close": self._close,
             "reset": self._reset,
