@@ -22,7 +22,7 @@ from pytest_resilience.core.evidence import (
     OK,
     REFUSED,
 )
-from pytest_resilience.core.rule import THREW
+from pytest_resilience.core.statement import THREW
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.wire import Reply

@@ -7,6 +7,8 @@ Invariant: nothing here raises, and what it does to selenium's connections is un
 from __future__ import annotations
 
 import logging
+import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +17,7 @@ from pytest_resilience.browser import deadlines, own_acts
 from pytest_resilience.browser.client import Line, Lines
 from pytest_resilience.browser.view import MOVES, View
 from pytest_resilience.browser.watchdog import Hang, Watchdog
-from pytest_resilience.core.provenance import is_of_stack
+from pytest_resilience.core.provenance import is_of_stack, is_stamped
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
@@ -30,6 +32,10 @@ _log = logging.getLogger("pytest_resilience")
 
 #: Seconds from which on a command is slow enough to be remembered for the next deadline.
 SLOW_S = 1.0
+#: How a client says that it has waited in vain, and how long.
+_WAITED = re.compile(r"read timeout=(\d+(?:\.\d+)?)\)")
+#: Share of that time which has passed then, whatever the clocks.
+_ALL_OF_IT = 0.9
 #: Commands of whose answer `Care` is to be told.
 TOLD = MOVES | own_acts.ACTS
 
@@ -49,7 +55,9 @@ class Care:
         slowest: The longest each command has taken that ever was slow, seconds.
         slow_until: Monotonic seconds at which the last slow one was answered.
         furnished: Whether the fixture that made the session has also opened a page for its tests.
-        network: What the test has made of the network of the browser: ``cut``, ``slowed``, or "".
+        network: What the test has made of the network of the browser: ``cut``, ``slowed``, or "";
+            also where it has given it back, until a page is loaded by that.
+        given_back: Whether it has given it back.
         hang: The last command that was ended, None if there was none or the session has
             worked since.
         patience: What the time-outs for pages and scripts are multiplied by at the moment.
@@ -65,6 +73,7 @@ class Care:
     slow_until: float = 0.0
     furnished: bool = False
     network: str = ""
+    given_back: bool = False
     hang: Hang | None = None
     patience: float = 1.0
 
@@ -94,19 +103,26 @@ class Care:
         if seconds > self.slowest.get(command, 0.0):
             self.slowest[command] = seconds
 
-    def answered(self, command: str, parameters: Mapping[str, Any]) -> None:
+    def answered(self, session: DriverSession, command: str, parameters: Mapping[str, Any]) -> None:
         """Note that `command` was answered well; of `TOLD`, all have to be told."""
         self.view.moved(command, parameters)
+        if own_acts.ends_browser(command, parameters):
+            session.closed_by_test = True
         network = own_acts.network(command, parameters)
         if network is not None:
-            self.network = network
+            self.given_back = not network
+            self.network = network or self.network
+        elif self.given_back and command in own_acts.LOADS:
+            self.given_back, self.network = False, ""
 
-    def raised(self, session: DriverSession, error: BaseException) -> None:
-        """Note that the command in flight raised `error`, or was broken off by it."""
+    def raised(self, session: DriverSession, error: BaseException) -> bool:
+        """Note that the command in flight raised `error`; return False if that broke it off."""
         self.last_error = session.commands, type(error).__name__
-        if not is_of_stack(error):
-            self.broken_off = session.commands
         self.view.raised(session, error)
+        own = is_of_stack(error) and not _came_early(session, error)
+        if not own:
+            self.broken_off = session.commands
+        return own
 
     def is_busy(self, session: DriverSession) -> bool:
         """Return whether the driver is at a command, so that it could not answer."""
@@ -259,6 +275,17 @@ class Guard:
     def _attend(self) -> None:
         if self._watchdog is not None:
             self._watchdog.attend()
+
+
+def _came_early(session: DriverSession, error: BaseException) -> bool:
+    """Return whether a client that says it has waited in vain was not given the time for it.
+
+    A time limit that a test sets with a signal raises what a socket does that waits too long.
+    """
+    waited = _WAITED.search(str(error)) if not is_stamped(error) else None
+    if waited is None:
+        return False
+    return time.monotonic() - session.in_flight_since < _ALL_OF_IT * float(waited[1])
 
 
 def _anything(_session: DriverSession | None) -> None:

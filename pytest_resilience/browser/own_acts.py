@@ -15,7 +15,9 @@ _SET, _DELETE = "setNetworkConditions", "deleteNetworkConditions"
 #: Selenium's own name, and the one suites gave it when selenium had none.
 _CDP = frozenset({"executeCdpCommand", "send_command"})
 #: Commands of a driver that may be such an act.
-ACTS = frozenset({_SET, _DELETE}) | _CDP
+ACTS = frozenset({_SET, _DELETE, "refresh"}) | _CDP
+#: Those after which a page has been loaded by the network as it is now.
+LOADS = frozenset({"get", "refresh"})
 
 _EMULATE = ("Network.emulateNetworkConditions", "Network.emulateNetworkConditionsByRule")
 #: What ends the emulation that a test has begun over DevTools.

@@ -358,13 +358,13 @@ def _past(session: DriverSession) -> Iterator[ProbeResult]:
     yield from session.hang_evidence
     if fact is not None:
         yield ProbeResult(LATCH, latch.label_of(fact), f"{fact.type_name}: {fact.message}"[:300])
-    elif session.closed_by_test:
+    if session.closed_by_test and (fact is None or target.is_of_loading(fact)):
         yield ProbeResult(LATCH, CLOSED, "by quit" if session.closed else "by closing it")
-    elif session.discarded:
+    elif fact is None and session.discarded:
         # Whoever still uses it was not given another one.
         yield ProbeResult(LATCH, ErrorType.BROWSER.label, "found broken, and ended by us")
     if session.care.network:
-        yield ProbeResult(OWN_NETWORK, session.care.network, "by a command of the test")
+        yield ProbeResult(OWN_NETWORK, session.care.network, "by a command of a test")
 
 
 def _worst(states: Mapping[int, str]) -> tuple[str, str]:

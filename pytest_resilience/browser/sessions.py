@@ -181,7 +181,7 @@ class DriverSession:
         """
         if self.first_failure is not None and command in _PROOFS_OF_LIFE:
             self.first_failure = self.care.hang = None
-        self.care.answered(command, parameters)
+        self.care.answered(self, command, parameters)
         if command == _GET:
             from pytest_resilience.browser.target import origin
 

@@ -37,7 +37,7 @@ from pytest_resilience.core.evidence import (
     Evidence,
     ProbeResult,
 )
-from pytest_resilience.core.failures import ErrorType
+from pytest_resilience.core.failures import ErrorType, ExceptionFact
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.sessions import DriverSession
@@ -59,6 +59,11 @@ GATEWAY_STATUSES = frozenset({502, 503, 504})
 IN_FRAME = " in a frame"
 #: Said in the detail where a server was there before.
 REACHED_BEFORE = "reached earlier in this run"
+
+
+def is_of_loading(failure: ExceptionFact) -> bool:
+    """Return whether `failure` is one of a page that could not be loaded, or not in time."""
+    return latch.label_of(failure) in _OF_LOADING
 
 
 def origin(url: object) -> str:
@@ -172,7 +177,7 @@ def _in_question(session: DriverSession, evidence: Evidence) -> bool:
     if evidence.answer(PAGE) in _IN_QUESTION:
         return True
     failed = session.first_failure
-    return failed is not None and latch.label_of(failed) in _OF_LOADING
+    return failed is not None and is_of_loading(failed)
 
 
 def _took_too_long(session: DriverSession) -> bool:

@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from pytest_resilience.browser import latch, own_acts
-from pytest_resilience.core.provenance import is_of_stack, stamp
+from pytest_resilience.browser import latch
+from pytest_resilience.core.provenance import stamp
 from pytest_resilience.exceptions import CircuitOpenError
 
 if TYPE_CHECKING:
@@ -176,8 +176,6 @@ class Watch:
                 params = stretched(kept, session.care.patience)
             if "url" in kept:
                 session.asked_for = kept["url"]
-            elif kept and own_acts.ends_browser(driver_command, kept):
-                session.closed_by_test = True
             session.begin(driver_command, registry.next_mark(), monotonic())
             try:
                 carry = self.on_command
@@ -187,9 +185,8 @@ class Watch:
                     call = functools.partial(original, driver, driver_command, params)
                     response = carry(session, driver_command, call)
             except Exception as error:
-                if is_of_stack(error):
+                if session.care.raised(session, error):
                     stamp(error)
-                session.care.raised(session, error)
                 reason = session.care.explained(session, error)
                 session.failed(reason)
                 if reason is not error:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from pytest_resilience.core.failures import ErrorReport, ErrorType
-from pytest_resilience.core.rule import signature_text
+from pytest_resilience.core.statement import signature_text
 
 ErrorHook = Callable[[ErrorReport], object]
 

@@ -35,9 +35,14 @@ def is_of_stack(error: BaseException) -> bool:
     What it cannot raise has broken it off from outside: a time limit of the suite's own, a Ctrl-C.
     """
     kinds = type(error).__mro__
-    if any(kind.__module__.startswith(_STACK) for kind in kinds):
+    if is_stamped(error) or any(kind.__module__.startswith(_STACK) for kind in kinds):
         return True
     return isinstance(error, Exception) and kinds[0].__module__ in _PYTHONS
+
+
+def is_stamped(error: BaseException) -> bool:
+    """Return whether it was noted that `error` came out of a command of a driver."""
+    return bool(getattr(error, _STAMP, False))
 
 
 def stamp(error: BaseException) -> None:
@@ -55,7 +60,7 @@ def is_of_driver(error: BaseException, mro: tuple[str, ...], behind: bool | None
         behind: Whether that is so of the exception which it is the cause of; None if it is none.
     """
     own = mro[0] if mro else ""
-    if getattr(error, _STAMP, False) or own.startswith(_TRUSTED):
+    if is_stamped(error) or own.startswith(_TRUSTED):
         return True
     return bool(behind) and own.startswith(_BELOW)
 

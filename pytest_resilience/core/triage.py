@@ -39,6 +39,8 @@ _OWN_PROBES = frozenset(
         ev.PAGE,
         ev.TARGET,
         ev.GRID,
+        ev.NODE,
+        ev.OWN_NETWORK,
         ev.HOST,
         ev.LATCH,
     }

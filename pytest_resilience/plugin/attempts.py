@@ -42,7 +42,7 @@ from pytest_resilience.plugin.fixtures import (
 )
 from pytest_resilience.plugin.gate import Admission, Gate
 from pytest_resilience.plugin.subtests import Part, SubtestWatch
-from pytest_resilience.plugin.teardowns import is_noise, note_teardown
+from pytest_resilience.plugin.teardowns import note_teardown
 from pytest_resilience.plugin.timeouts import TestTimeouts
 
 # An argument that older versions of pytest do not have.
@@ -385,11 +385,7 @@ class AttemptLoop:
         if incident is None:
             return
         attempt = observe.failed_attempt(case.number, report, incident, self._worker)
-        if (
-            blameless
-            and is_noise(incident.report.error_type, error)
-            and case.policy.retry != "never"
-        ):
+        if blameless and self._desk.is_noise(incident, error) and case.policy.retry != "never":
             attempt.reason = "the test had passed; its teardown lost the environment"
             if recover:
                 self._desk.recover(case, incident, attempt)

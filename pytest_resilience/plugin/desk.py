@@ -26,7 +26,7 @@ from pytest_resilience.plugin.fixtures import FixtureDef, FixtureKeeper, request
 from pytest_resilience.plugin.handle import PREVIOUS
 from pytest_resilience.plugin.knobs import CASE
 from pytest_resilience.plugin.mending import CommandRetries
-from pytest_resilience.plugin.teardowns import note_teardown
+from pytest_resilience.plugin.teardowns import is_noise, note_teardown
 
 if TYPE_CHECKING:
     from pytest_resilience.browser.first import Asked
@@ -221,6 +221,14 @@ class FailureDesk:
                 case.mended = attempt
         except Exception as fault:  # noqa: BLE001 - see the invariant
             self._guard(fault)
+
+    def is_noise(self, incident: Incident, error: BaseException) -> bool:
+        """Return whether `error`, of a last teardown, says only that it has lost its browser."""
+        try:
+            return is_noise(incident.report.error_type, error)
+        except Exception as fault:  # noqa: BLE001 - see the invariant
+            self._guard(fault)
+            return False
 
     def reconsider(self, incident: Incident) -> None:
         """A circuit was waited for, and others have tried meanwhile: they may know better."""

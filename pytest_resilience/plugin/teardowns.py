@@ -11,7 +11,7 @@ from pytest_resilience.core import evidence
 from pytest_resilience.core.events import Attempt
 from pytest_resilience.core.failures import ErrorType
 from pytest_resilience.core.provenance import all_of_driver
-from pytest_resilience.core.rule import ASSERTIONS
+from pytest_resilience.core.statement import ASSERTIONS
 from pytest_resilience.plugin.observe import exception_chain
 
 #: What can befall a page of a browser that is well.

@@ -278,7 +278,7 @@ CUTS = {
 def test_a_browser_that_the_test_cuts_off_has_lost_no_network(
     run_browsers: Run, cut: str, reached: str
 ) -> None:
-    """What it shows without one is the product's; with the network back, all is as ever."""
+    """What it shows without one is the product's, also where the network is back by then."""
     suite = f"""
         def test_cut(driver, app):
             driver.get(app)
@@ -287,17 +287,18 @@ def test_a_browser_that_the_test_cuts_off_has_lost_no_network(
             assert "offline basket" in driver.page_source
 
         def test_given_back(driver, app):
-            {cut}
-            driver.delete_network_conditions()
-            driver.execute_cdp_cmd("Network.disable", {{}})
-            if once():
-                lab.kill_browser(driver)
             driver.get(app)
+            {cut}
+            try:
+                {reached}
+                assert "offline basket" in driver.page_source
+            finally:
+                driver.delete_network_conditions()
     """
     run = with_app(run_browsers, OWN + suite)
     assert told(run) == {
         "test_cut": ("failed", "failed in call page"),
-        "test_given_back": ("recovered", "rerun in call browser browser_restart", "passed"),
+        "test_given_back": ("failed", "failed in call page"),
     }, run.output
 
 
@@ -316,11 +317,28 @@ def test_a_browser_closed_over_devtools_was_ended_by_the_test(run_browsers: Run)
         def test_command(driver, app):
             close(driver)
             driver.find_element("id", "buy")
+
+        def test_after_an_error_that_was_dealt_with(driver, app):
+            with pytest.raises(WebDriverException):
+                driver.get(app + "/reset")
+            close(driver)
+            assert driver is None
+
+        def test_of_a_dead_browser(driver, app):
+            if once():
+                lab.kill_browser(driver)
+                driver.execute_cdp_cmd("Browser.close", {})
     """
     run = with_app(run_browsers, OWN + suite)
     assert told(run) == {
         "test_assertion": ("failed", "failed in call product"),
         "test_command": ("failed", "failed in call test_code"),
+        "test_after_an_error_that_was_dealt_with": ("failed", "failed in call product"),
+        "test_of_a_dead_browser": (
+            "recovered",
+            "rerun in call browser browser_restart",
+            "passed",
+        ),
     }, run.output
 
 
@@ -391,16 +409,23 @@ def test_a_teardown_that_reaches_no_page_stays_an_error(run_browsers: Run) -> No
     assert run.status == 1
 
 
-def test_a_page_that_the_test_did_not_wait_for_is_no_silent_browser(run_browsers: Run) -> None:
+@pytest.mark.parametrize(
+    ("limit", "error_type"),
+    [("TimeoutException", "product"), ("TimeoutError", "unknown")],
+    ids=["own", "as-of-a-socket"],
+)
+def test_a_page_that_the_test_did_not_wait_for_is_no_silent_browser(
+    run_browsers: Run, limit: str, error_type: str
+) -> None:
     """Its own time limit ended the wait; the driver is at that page still."""
-    suite = """
+    suite = f"""
         import signal
 
         class TimeoutException(Exception):
             pass
 
         def ring(*_signal):
-            raise TimeoutException("no basket after a second")
+            raise {limit}("no basket after a second")
 
         def test_it(driver, app):
             driver.get(app)
@@ -411,6 +436,20 @@ def test_a_page_that_the_test_did_not_wait_for_is_no_silent_browser(run_browsers
             finally:
                 signal.alarm(0)
                 signal.signal(signal.SIGALRM, before)
+    """
+    run = with_app(run_browsers, OWN + suite)
+    assert told(run) == {"test_it": ("failed", f"failed in call {error_type}")}, run.output
+
+
+def test_a_wait_for_something_else_while_a_page_is_loading(run_browsers: Run) -> None:
+    """The driver lets every command wait for that page; the test has not asked it anything."""
+    suite = """
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        def test_it(driver, app):
+            driver.get(app)
+            driver.execute_script(f"setTimeout(() => location.href = '{app}/slow', 300)")
+            WebDriverWait(driver, 2).until(lambda _driver: list(pathlib.Path().glob("*.pdf")))
     """
     run = with_app(run_browsers, OWN + suite)
     assert told(run) == {"test_it": ("failed", "failed in call product")}, run.output

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from pytest_resilience.browser import own_acts
+from pytest_resilience.browser.guard import Care
+from pytest_resilience.browser.sessions import DriverSession
+from pytest_resilience.browser.wire import Wire
 from pytest_resilience.core.evidence import CUT, SLOWED
 
 _NETWORK = "Network.emulateNetworkConditions"
@@ -14,6 +17,19 @@ _NETWORK = "Network.emulateNetworkConditions"
 
 def cdp(method: str, **params: Any) -> tuple[str, dict[str, Any]]:
     return "executeCdpCommand", {"cmd": method, "params": params}
+
+
+def a_session() -> DriverSession:
+    return DriverSession(
+        session_id="mine",
+        browser="chrome",
+        browser_version="1",
+        endpoint="",
+        remote=False,
+        wire=Wire("http://127.0.0.1:9"),
+        requested={},
+        capabilities={},
+    )
 
 
 def conditions(**given: Any) -> tuple[str, dict[str, Any]]:
@@ -65,3 +81,41 @@ def test_only_who_closes_the_browser_has_ended_it(
 ) -> None:
     """A crash on purpose is a crash: that is how people try what this plugin does."""
     assert own_acts.ends_browser(*sent) is ended
+
+
+class TestTheNetworkThatATestHasChanged:
+    """It is remembered until a page has been loaded by the one that it gave back."""
+
+    @pytest.fixture
+    def care(self) -> Care:
+        return Care()
+
+    @pytest.mark.parametrize("load", ["get", "refresh"])
+    @pytest.mark.parametrize(
+        "given_back",
+        [("deleteNetworkConditions", {}), cdp("Network.disable"), cdp(_NETWORK, offline=False)],
+        ids=["deleted", "disabled", "set"],
+    )
+    def test_is_as_ever_after_that(
+        self, care: Care, given_back: tuple[str, dict[str, Any]], load: str
+    ) -> None:
+        session = a_session()
+        care.answered(session, *cdp(_NETWORK, offline=True))
+        care.answered(session, *given_back)
+        assert care.network == CUT
+        care.answered(session, load, {"url": "http://shop"})
+        assert care.network == ""
+
+    def test_is_cut_as_long_as_it_is_not_given_back(self, care: Care) -> None:
+        session = a_session()
+        care.answered(session, *cdp(_NETWORK, offline=True))
+        care.answered(session, "refresh", {})
+        assert care.network == CUT
+
+    def test_may_be_changed_again(self, care: Care) -> None:
+        session = a_session()
+        care.answered(session, *cdp(_NETWORK, offline=True))
+        care.answered(session, "deleteNetworkConditions", {})
+        care.answered(session, *conditions(offline=False, latency=9))
+        care.answered(session, "get", {"url": "http://shop"})
+        assert care.network == SLOWED

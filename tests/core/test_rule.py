@@ -10,7 +10,8 @@ import pytest
 from pytest_resilience.core.classifier import Rule, classify
 from pytest_resilience.core.evidence import Evidence
 from pytest_resilience.core.failures import ErrorType, ExceptionFact, Failure
-from pytest_resilience.core.rule import normal_command, signature_text
+from pytest_resilience.core.rule import normal_command
+from pytest_resilience.core.statement import signature_text
 
 from .failures_of import evidence, fact, failure
 

@@ -94,7 +94,7 @@ def test_every_error_type_has_a_usual_recovery_and_severity(member: ErrorType) -
 #: Codes of errors, signals, HTTP and JSON-RPC, the grid's usual port, and loopback.
 _STABLE_NUMBERS = {
     "127", "4444", "69", "13", "28", "24", "23", "12", "11", "10061", "1005", "111", "61", "99",
-    "98", "105", "50", "504", "122", "112", "32601", "32603",
+    "98", "105", "50", "504", "122", "112", "39", "10055", "32601", "32603",
 }  # fmt: skip
 
 

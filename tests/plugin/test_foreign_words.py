@@ -20,6 +20,12 @@ HEAD = """
 
     class TargetClosedError(Exception):
         pass
+
+    class UploadError(OSError):
+        pass
+
+    class JobFailed(RuntimeError):
+        pass
 """
 RAISED = {
     "answer": 'raise ApiError(\'POST /orders: 500 {"error": "socket hang up"}\')',
@@ -32,6 +38,10 @@ RAISED = {
     "bad-url": "http.client.HTTPConnection('127.0.0.1:port')",
     "own-connection": "raise ConnectionError('https://www.selenium.dev does not answer')",
     "own-wait": "raise TimeoutError('loading timed out: the spinner is still there')",
+    "own-renderer": "raise TimeoutError('timed out receiving message from renderer: spinner')",
+    "own-files": "raise OSError('the shop takes 5 attachments: too many open files')",
+    "own-names": "raise UploadError('[Errno -3] Temporary failure in name resolution')",
+    "own-device": "raise JobFailed('the job says: CUDA driver error')",
     "words-of-a-full-disk": "raise OSError('the shop answered 507: No space left on device')",
 }
 

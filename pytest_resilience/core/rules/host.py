@@ -11,7 +11,7 @@ from functools import partial
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorType
 from pytest_resilience.core.rule import BuiltinRule
-from pytest_resilience.core.rules.words import SERVER_DOWN, SLOWING, TIMEOUTS, any_of
+from pytest_resilience.core.rules.words import OTHER_CLIENTS, SERVER_DOWN, SLOWING, TIMEOUTS, any_of
 
 _RESOURCE = partial(BuiltinRule, error_type=ErrorType.RESOURCE)
 #: Libraries that speak to databases.
@@ -30,6 +30,7 @@ DATABASES = (
     "pymongo.*",
     "redis.*",
 )
+_NO_NAMES = r"temporary failure in name resolution|getaddrinfo failed"
 
 RULES = (
     BuiltinRule(
@@ -49,17 +50,14 @@ RULES = (
         recovery="environment_reset",
         types=("builtins.OSError",),
         # With its number: the words alone may be those of the application.
-        message=r"^\[(?:errno (?:28|122)|winerror 112)\]",
+        message=r"\[(?:errno (?:28|122)|winerror (?:112|39))\]",
     ),
     _RESOURCE(
         name="descriptors-or-memory-used-up",
         confidence=0.75,
         types=("builtins.OSError",),
-        message=any_of(
-            r"errno (?:24|23|12)\]",
-            r"too many open files",
-            r"cannot allocate memory",
-        ),
+        absent=OTHER_CLIENTS,
+        message=r"\[(?:errno (?:24|23|12)|winerror 10055)\]",
     ),
     _RESOURCE(
         name="no-more-processes",
@@ -79,7 +77,7 @@ RULES = (
         name="no-more-threads",
         confidence=0.75,
         types=("builtins.RuntimeError",),
-        message=r"^can't start new thread",
+        message=r"^can't start new thread$",
     ),
     _RESOURCE(
         name="memory-short",
@@ -133,10 +131,8 @@ RULES = (
         error_type=ErrorType.NETWORK,
         confidence=0.5,
         types=("socket.gaierror", "builtins.OSError"),
-        message=any_of(
-            r"temporary failure in name resolution",
-            r"getaddrinfo (?:failed|eai_again)",
-        ),
+        absent=OTHER_CLIENTS,
+        message=rf"\[errno -?\d+\] (?:{_NO_NAMES})",
     ),
     BuiltinRule(
         name="slow-host",

@@ -66,8 +66,8 @@ _NEVER_ASKED = any_of(
 )
 # Whoever is asked, a browser does not go there; without `net::` where an error page says so.
 _BAD_ADDRESS = any_of(
-    r"\berr_(?:unsafe_port|invalid_url|\w+_url_scheme)\b",
-    r"\?e=(?:malformeduri|deniedportaccess|unknownprotocolfound)\b",
+    r"(?:^|net::)err_(?:unsafe_port|invalid_url|\w+_url_scheme)\b",
+    r"about:\w+error\?e=(?:malformeduri|deniedportaccess|unknownprotocolfound)\b",
 )
 _PAGE_LOAD = any_of(
     r"timed out receiving message from renderer",
@@ -82,14 +82,15 @@ _PAGE_LOAD = any_of(
 #: The page is there by now: a network error before it is an old one, and was dealt with.
 _ARRIVED = {ev.PAGE: {ev.OK}}
 
-#: The test has cut its browser off itself.
+#: The test has cut its browser off itself, in which a Chromium says nothing but this.
 _OWN_CUT = {ev.OWN_NETWORK: {ev.CUT}}
+_OFFLINE = r"\berr_internet_disconnected\b"
 
 _ERRORS = (
     _PAGE(
         name="network-cut-by-test",
         confidence=0.85,
-        message=_ANY_ERROR_PAGE,
+        message=_OFFLINE,
         evidence=_OWN_CUT,
     ),
     BuiltinRule(
@@ -153,6 +154,7 @@ _BEHIND_THE_EXCEPTION = (
         confidence=0.85,
         absent=MISTAKES,
         evidence={ev.PAGE: {ev.ERROR_PAGE}, **_OWN_CUT},
+        details={ev.PAGE: _OFFLINE},
     ),
     BuiltinRule(
         name="error-page-address-refused",
@@ -219,11 +221,6 @@ _LATE = partial(
 _LATE_PAGE = partial(_LATE, error_type=ErrorType.PAGE)
 
 _TIMED_OUT = (
-    _LATE_PAGE(
-        name="page-load-slowed-by-test",
-        evidence={ev.OWN_NETWORK: {ev.CUT, ev.SLOWED}},
-        unless={ev.SESSION: {ev.SILENT}},
-    ),
     _LATE(
         name="page-load-browser-hangs",
         error_type=ErrorType.BROWSER,
@@ -235,6 +232,10 @@ _TIMED_OUT = (
         recovery="delayed_retry",
         evidence={ev.TARGET: {ev.VANISHED}},
         transient=True,
+    ),
+    _LATE_PAGE(
+        name="page-load-slowed-by-test",
+        evidence={ev.OWN_NETWORK: {ev.CUT, ev.SLOWED}},
     ),
     _LATE_PAGE(
         name="page-load-server-down",
@@ -259,6 +260,7 @@ _TIMED_OUT = (
     ),
     BuiltinRule(
         name="renderer-timed-out",
+        of_driver=True,
         error_type=ErrorType.BROWSER,
         confidence=0.5,
         types=(*TIMEOUTS, "WebDriverException"),

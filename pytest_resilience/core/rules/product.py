@@ -9,7 +9,7 @@ from functools import partial
 
 from pytest_resilience.core import evidence as ev
 from pytest_resilience.core.failures import ErrorSeverity, ErrorType
-from pytest_resilience.core.rule import ASSERTIONS, BuiltinRule
+from pytest_resilience.core.rule import BuiltinRule
 from pytest_resilience.core.rules.words import (
     BARE_SESSION_LOST,
     MISTAKES,
@@ -19,6 +19,7 @@ from pytest_resilience.core.rules.words import (
     TIMEOUTS,
     any_of,
 )
+from pytest_resilience.core.statement import ASSERTIONS
 
 _PRODUCT = partial(BuiltinRule, error_type=ErrorType.PRODUCT)
 _PAGE = partial(BuiltinRule, error_type=ErrorType.PAGE)
@@ -50,6 +51,7 @@ _SILENT = (
     BuiltinRule(
         name="session-silent",
         error_type=ErrorType.BROWSER,
+        of_driver=True,
         confidence=0.6,
         types=("TimeoutException", "WebDriverException", "playwright.*"),
         absent=(*MISTAKES, *ASSERTIONS, "NoSuchElementException", "JavascriptException"),

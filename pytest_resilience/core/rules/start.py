@@ -169,6 +169,7 @@ _CONFIGURATION = (
         message=any_of(
             r"cannot parse capability",
             r"unrecognized capability",
+            r"cannot process extension",
             r"invalid argument",
             r"invalid (?:page load strategy|capabilit)",
             r"matching (?:set of )?capabilities",
