@@ -9,7 +9,7 @@ from selenium.common.exceptions import InvalidSessionIdException, WebDriverExcep
 from pytest_resilience.core.classifier import BUILTIN_RULES, classify
 from pytest_resilience.core.evidence import Evidence
 from pytest_resilience.core.failures import ErrorType, ExceptionFact, Failure
-from pytest_resilience.core.provenance import all_of_driver, stamp
+from pytest_resilience.core.provenance import all_of_driver, is_of_stack, stamp
 from pytest_resilience.core.rule import Rule
 from pytest_resilience.plugin.observe import exception_chain
 
@@ -163,3 +163,30 @@ def test_an_exception_that_takes_no_stamp_is_none_of_a_driver() -> None:
             raise AttributeError(name)
 
     assert exception_chain(stamped(SealedError()))[0].of_driver is False
+
+
+class SecretiveError(Exception):
+    """One that answers no question about itself."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+    def __str__(self) -> str:
+        raise RuntimeError("nothing to say")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(WebDriverException("tab crashed"), True, id="driver"),
+        pytest.param(refused(), True, id="wire"),
+        pytest.param(ConnectionResetError(104, "reset"), True, id="socket"),
+        pytest.param(stamped(ApiError("a fault that was injected")), True, id="stamped"),
+        pytest.param(ApiError("no basket after a second"), False, id="own"),
+        pytest.param(KeyboardInterrupt(), False, id="interrupt"),
+        pytest.param(SecretiveError(), False, id="secretive"),
+    ],
+)
+def test_what_a_command_can_raise_by_itself(error: BaseException, expected: bool) -> None:
+    """Everything else has broken it off."""
+    assert is_of_stack(error) is expected
