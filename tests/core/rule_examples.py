@@ -309,7 +309,7 @@ BROWSERS = [
 ]  # fmt: skip
 
 NETWORKS = [
-    example("network-cut-by-test", "WebDriverException",
+    example("browser-offline", "WebDriverException",
             "unknown error: net::ERR_INTERNET_DISCONNECTED", own_network="cut"),
     example("server-up-browser-cannot", "WebDriverException",
             "unknown error: net::ERR_CONNECTION_RESET", own_network="cut", target="ok"),

@@ -82,17 +82,8 @@ _PAGE_LOAD = any_of(
 #: The page is there by now: a network error before it is an old one, and was dealt with.
 _ARRIVED = {ev.PAGE: {ev.OK}}
 
-#: The test has cut its browser off itself, in which a Chromium says nothing but this.
-_OWN_CUT = {ev.OWN_NETWORK: {ev.CUT}}
-_OFFLINE = r"\berr_internet_disconnected\b"
 
 _ERRORS = (
-    _PAGE(
-        name="network-cut-by-test",
-        confidence=0.85,
-        message=_OFFLINE,
-        evidence=_OWN_CUT,
-    ),
     BuiltinRule(
         name="address-refused-by-browser",
         error_type=ErrorType.TEST_CODE,
@@ -149,12 +140,13 @@ _ERRORS = (
 
 # The exception may be anything: a missing element, a failed assertion.
 _BEHIND_THE_EXCEPTION = (
+    # Whoever cuts the browser off, and then looks at what it shows, wants to see that.
     _PAGE(
         name="error-page-network-cut-by-test",
         confidence=0.85,
         absent=MISTAKES,
-        evidence={ev.PAGE: {ev.ERROR_PAGE}, **_OWN_CUT},
-        details={ev.PAGE: _OFFLINE},
+        evidence={ev.PAGE: {ev.ERROR_PAGE}, ev.OWN_NETWORK: {ev.CUT}},
+        details={ev.PAGE: r"\berr_internet_disconnected\b"},
     ),
     BuiltinRule(
         name="error-page-address-refused",
