@@ -17,6 +17,34 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 Run = Callable[..., "SuiteRun"]
 
+#: Beside a suite: an application, and what happens only once in a run.
+APP = """
+        import pathlib
+
+        import faulty_app, lab, pytest
+        from selenium.common.exceptions import WebDriverException
+
+        def once():
+            try:
+                pathlib.Path("once").touch(exist_ok=False)
+            except FileExistsError:
+                return False
+            return True
+
+        @pytest.fixture(scope="session")
+        def app():
+            server = faulty_app.Server().start()
+            yield server.url
+            server.stop()
+"""
+OWN = """
+        @pytest.fixture
+        def driver():
+            driver = lab.launch()
+            yield driver
+            driver.quit()
+"""
+
 
 def sources(files: dict[str, str]) -> dict[str, str]:
     """Return the texts of an inner suite, where ``@name`` stands for a file of `suites`."""
@@ -25,6 +53,11 @@ def sources(files: dict[str, str]) -> dict[str, str]:
         for name, text in files.items()
     }
     return {"lab.py": (HERE / "lab.py").read_text("utf-8"), **texts}
+
+
+def with_app(run_browsers: Run, suite: str) -> SuiteRun:
+    """Run `suite` beside that application."""
+    return run_browsers({"test_it.py": APP + suite, "faulty_app.py": "@faulty_app"})
 
 
 def told(run: SuiteRun) -> dict[str, Any]:

@@ -1,51 +1,26 @@
-"""An example of each built-in rule: what was raised and found, and what it has to be called."""
+"""An example of each built-in rule."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from tests.core.examples import (
+    BARE,
+    PLAYWRIGHT,
+    READ,
+    REFUSED,
+    REMOTE_TIMED_OUT,
+    RENDERER,
+    RETRY,
+    SESSION,
+    TIMED_OUT,
+    example,
+)
+from tests.core.start_examples import GRIDS, STARTS
 
 RECOVERIES = {
     "none", "immediate_retry", "command_retry", "delayed_retry", "fresh_window",
     "browser_restart", "driver_restart", "node_switch", "coordinator_recovery",
     "batch_reduction", "hardware_switch", "environment_reset", "escalate",
 }  # fmt: skip
-
-SESSION = "/session/0123456789abcdef0123456789abcdef"
-TIMED_OUT = "HTTPConnectionPool(host='localhost', port=4101): Read timed out. (read timeout=9)"
-REMOTE_TIMED_OUT = "HTTPConnectionPool(host='grid', port=4444): Read timed out. (read timeout=9)"
-REFUSED = (
-    "HTTPConnectionPool(host='localhost', port=4101): "
-    f"Max retries exceeded with url: {SESSION}/url "
-    "(Caused by NewConnectionError('Failed to establish a new connection: "
-    "[Errno 111] Connection refused'))"
-)
-RENDERER = "timeout: Timed out receiving message from renderer: 4.998"
-BARE = "Message: invalid session id"
-READ = "urllib3.ReadTimeoutError"
-RETRY = "urllib3.MaxRetryError"
-NO_SESSION = "SessionNotCreatedException"
-PLAYWRIGHT = "playwright.Error"
-
-
-@dataclass
-class Example:
-    """What must be diagnosed by the rule called `rule`."""
-
-    rule: str
-    exception: str
-    message: str = ""
-    command: str = ""
-    remote: bool = False
-    origin: str = ""
-    details: dict[str, str] = field(default_factory=dict)
-    answers: dict[str, str] = field(default_factory=dict)
-
-
-def example(rule: str, exception: str, message: str = "", **rest: Any) -> Example:
-    known = {k: rest.pop(k) for k in ("command", "remote", "origin", "details") if k in rest}
-    return Example(rule, exception, message, **known, answers=rest)
-
 
 LATCHED = [
     example(f"session-failed-before-{label}", "InvalidSessionIdException", BARE, latch=label)
@@ -111,84 +86,6 @@ SESSIONS = [
             details={"gpu_process": "pid 7, started after the session"}),
 ]  # fmt: skip
 
-STARTS = [
-    example("firefox-did-not-come-up", "TimeoutException", "Failed to read marionette port"),
-    example("firefox-did-not-come-up", "WebDriverException",
-            "invalid argument: can't kill an exited process", command="newSession"),
-    example("version-mismatch", NO_SESSION,
-            "session not created: This version of ChromeDriver only supports Chrome version 99"),
-    example("browser-missing", NO_SESSION, "session not created: no chrome binary at /opt/none"),
-    example("browser-binary-invalid", "InvalidArgumentException",
-            "binary is not a Firefox executable"),
-    example("driver-download-failed", "requests.exceptions.ConnectionError",
-            "HTTPSConnectionPool(host='googlechromelabs.github.io', port=443): Max retries"),
-    example("driver-missing", "NoSuchDriverException", "Unable to obtain driver for chrome"),
-    example("driver-not-found", "WebDriverException",
-            "Unable to obtain driver for chrome using Selenium Manager."),
-    example("driver-not-found", "IllegalStateException",
-            "The path to the driver executable must be set by a system property"),
-    example("permission-denied-at-start", "WebDriverException", "Permission denied (os error 13)"),
-    example("driver-not-executable", "WebDriverException",
-            "'chromedriver' executable may have wrong permissions."),
-    example("driver-cannot-run", "OSError", "[Errno 8] Exec format error: 'x'",
-            command="newSession"),
-    example("no-display-or-sandbox", NO_SESSION, "Missing X server or $DISPLAY"),
-    example("profile-unusable", NO_SESSION, "probably user data directory is already in use"),
-    example("profile-unusable", "WebDriverException", "unknown error: failed to write prefs file"),
-    example("profile-unusable", "WebDriverException",
-            "unknown error: cannot create temp dir for user data dir"),
-    example("capability-refused", "InvalidArgumentException",
-            "invalid argument: cannot parse capability: pageLoadStrategy", command="newSession"),
-    example("capability-refused-in-words", NO_SESSION,
-            "Unable to find a matching set of capabilities"),
-    example("capability-refused-in-words", NO_SESSION,
-            "session not created: No matching capabilities found"),
-    example("capability-refused-in-words", NO_SESSION,
-            "session not created: cannot process extension #1"),
-    example("grid-refuses-credentials", "WebDriverException", "Unauthorized",
-            command="newSession"),
-    example("driver-exited-short-of-resources", "WebDriverException",
-            "Service chromedriver unexpectedly exited. Status code was: -9"),
-    example("driver-denied-by-host", "WebDriverException",
-            "Service /opt/chromedriver unexpectedly exited. Status code was: 1"),
-    example("driver-exited-at-start", "WebDriverException",
-            "Service /opt/thing unexpectedly exited. Status code was: 1"),
-    *(
-        example("driver-exited-at-start", "Error", said)
-        for said in (
-            "Timed out waiting for driver server to start.",
-            "Cannot start the driver service on http://localhost/",
-            "Server terminated early with status 1",
-            "unable to connect to chromedriver 127.0.0.1",
-        )
-    ),
-    example("safari-session-stuck", NO_SESSION,
-            "The Safari instance is already paired with another WebDriver session."),
-    example("driver-cannot-reach-renderer", NO_SESSION,
-            "session not created from disconnected: unable to connect to renderer"),
-    example("driver-cannot-reach-renderer", "WebDriverException",
-            "session not created: unable to connect to renderer"),
-    example("browser-died-answering-grid", NO_SESSION,
-            "Could not start a new session. Failed to decode response from marionette"),
-    example("browser-killed-at-start", "WebDriverException",
-            "Process unexpectedly closed with status signal"),
-    example("start-short-of-resources", NO_SESSION, "session not created: cannot allocate memory"),
-    example("start-short-of-resources", PLAYWRIGHT, "BrowserType.launch: spawn EAGAIN"),
-    example("browser-slow-to-start", PLAYWRIGHT,
-            "BrowserType.launch: Timeout 180000ms exceeded."),
-    example("browser-not-reachable-at-start", NO_SESSION,
-            "session not created: chrome not reachable"),
-    example("browser-exited-at-start", NO_SESSION,
-            "session not created: Chrome instance exited. Examine the log"),
-    example("browser-exited-at-start", "WebDriverException",
-            "unknown error: Failed to create Chrome process."),
-    example("browser-lost-at-start", NO_SESSION, "session not created\nfrom tab crashed"),
-    example("driver-unreachable-at-start", RETRY, REFUSED, command="newSession",
-            driver_status="refused"),
-    example("grid-could-not-start-session", NO_SESSION, "Could not start a new session. Sorry"),
-    example("session-not-created", NO_SESSION, "session not created"),
-]  # fmt: skip
-
 HOSTS = [
     example("worker-lost", "", "worker 'gw3' crashed while running 'test_it.py::test_it'"),
     example("disk-full", "OSError", "[Errno 28] No space left on device"),
@@ -207,60 +104,6 @@ HOSTS = [
     example("name-service-failed", "OSError", "[Errno -3] Temporary failure in name resolution"),
     example("slow-host", "TimeoutException", RENDERER, host="short",
             details={"host": "processor: load 99 on 2"}),
-]  # fmt: skip
-
-QUEUE = "Could not start a new session. New session request timed out"
-GRIDS = [
-    example("no-node-of-that-kind", NO_SESSION, QUEUE, grid="ok"),
-    example("grid-too-slow", NO_SESSION, QUEUE, grid="free"),
-    example("grid-without-nodes", NO_SESSION, QUEUE, grid="empty"),
-    example("grid-full", NO_SESSION, QUEUE, grid="busy"),
-    example("no-node-supports-capabilities", NO_SESSION,
-            "No nodes support the capabilities in the request"),
-    example("grid-queue-timed-out", NO_SESSION, QUEUE),
-    example("grid-queue-timed-out", NO_SESSION,
-            "Could not start a new session. Timed out creating session"),
-    example("driver-refuses-node", "WebDriverException",
-            "Unable to execute request for an existing session: Connection error (GET http://n)",
-            grid="ok", driver_status="refused"),
-    example("node-lost-with-session", "WebDriverException",
-            "Unable to execute request for an existing session: Connection error (GET http://n)"),
-    example("node-unreachable-for-hub", NO_SESSION,
-            "Connection error (POST http://10.0.0.9:5555/se/grid/node/session)"),
-    example("node-lost-its-driver", "WebDriverException",
-            f"Connection error (GET http://localhost:30101{SESSION}/title)"),
-    example("grid-gave-up-on-command", "TimeoutException",
-            f"Timeout when executing request (POST http://localhost:30101{SESSION}/url)"),
-    example("browser-server-unreachable", PLAYWRIGHT,
-            "BrowserType.connect: WebSocket error: connect ECONNREFUSED"),
-    example("grid-error-inside", "WebDriverException",
-            "java.net.ConnectException: Connection refused"),
-    example("grid-error-inside", "WebDriverException",
-            "Error forwarding the request Connect to 10.0.0.5 timed out"),
-    example("grid-error-inside", "WebDriverException",
-            "Could not start a session : Could not start Browser / Emulator"),
-    example("session-quit-before", "InvalidSessionIdException",
-            "Unable to find session with ID: 1. Session was removed, reason: QUIT command"),
-    example("node-took-session-along", "InvalidSessionIdException",
-            "Unable to find session with ID: 1. reason: node was removed from the grid"),
-    example("grid-lost-session", "InvalidSessionIdException", "Unable to find session with ID: 1"),
-    *(
-        example("grid-lost-session", "WebDriverException", said)
-        for said in (
-            "Cannot find session with id: 1",
-            "Session not started or terminated",
-            "ERROR Job is not in progress.",
-        )
-    ),
-    example("session-lost-with-node", "InvalidSessionIdException", BARE, grid="dead", remote=True),
-    example("hub-unreachable", RETRY, REFUSED, grid="refused", remote=True),
-    example("node-silent", READ, REMOTE_TIMED_OUT, grid="empty", remote=True),
-    example("script-outlived-client-on-grid", READ, REMOTE_TIMED_OUT, grid="ok", remote=True,
-            command="w3cExecuteScriptAsync"),
-    example("page-outlived-client-on-grid", READ, REMOTE_TIMED_OUT, grid="ok", remote=True,
-            command="get"),
-    example("hub-silent-meanwhile", READ, REMOTE_TIMED_OUT, grid="ok", remote=True,
-            command="findElement"),
 ]  # fmt: skip
 
 BROWSERS = [

@@ -9,7 +9,8 @@ import pytest
 from pytest_resilience.core.classifier import BUILTIN_RULES, Rule, classify
 from pytest_resilience.core.failures import ErrorType
 from pytest_resilience.core.rules import USUAL_RECOVERY, USUAL_SEVERITY
-from tests.core.rule_examples import EXAMPLES, RECOVERIES, Example
+from tests.core.examples import Example
+from tests.core.rule_examples import EXAMPLES, RECOVERIES
 
 from .failures_of import evidence, fact, failure
 
