@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_resilience.browser import deadlines, own_acts
 from pytest_resilience.browser.client import Line, Lines
-from pytest_resilience.browser.view import MOVES, View
+from pytest_resilience.browser.view import MOVES, SAID, View
 from pytest_resilience.browser.watchdog import Hang, Watchdog
+from pytest_resilience.core.evidence import ALIVE
 from pytest_resilience.core.provenance import is_of_stack, is_stamped
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ _log = logging.getLogger("pytest_resilience")
 SLOW_S = 1.0
 #: How a client says that it has waited in vain, and how long.
 _WAITED = re.compile(r"read timeout=(\d+(?:\.\d+)?)\)")
+#: In what a driver says of a DevTools command that the browser refuses.
+_REFUSED = "inspector error"
 #: Share of that time which has passed then, whatever the clocks.
 _ALL_OF_IT = 0.9
 #: Commands of whose answer `Care` is to be told.
@@ -58,6 +61,7 @@ class Care:
         network: What the test has made of the network of the browser: ``cut``, ``slowed``, or "";
             also where it has given it back, until a page is loaded by that.
         given_back: Whether it has given it back.
+        closing: Whether the command in flight closes the browser, which lived until then.
         hang: The last command that was ended, None if there was none or the session has
             worked since.
         patience: What the time-outs for pages and scripts are multiplied by at the moment.
@@ -74,6 +78,7 @@ class Care:
     furnished: bool = False
     network: str = ""
     given_back: bool = False
+    closing: bool = False
     hang: Hang | None = None
     patience: float = 1.0
 
@@ -103,11 +108,18 @@ class Care:
         if seconds > self.slowest.get(command, 0.0):
             self.slowest[command] = seconds
 
+    def closes(self, session: DriverSession) -> None:
+        """Note that the command about to be sent closes the browser; a dead one it does not."""
+        from pytest_resilience.browser import processes
+
+        browser = session.browser_process
+        self.closing = browser is None or processes.state(browser) == ALIVE
+
     def answered(self, session: DriverSession, command: str, parameters: Mapping[str, Any]) -> None:
         """Note that `command` was answered well; of `TOLD`, all have to be told."""
         self.view.moved(command, parameters)
-        if own_acts.ends_browser(command, parameters):
-            session.closed_by_test = True
+        if self.closing:
+            self.closing, session.closed_by_test = False, True
         network = own_acts.network(command, parameters)
         if network is not None:
             self.given_back = not network
@@ -119,6 +131,10 @@ class Care:
         """Note that the command in flight raised `error`; return False if that broke it off."""
         self.last_error = session.commands, type(error).__name__
         self.view.raised(session, error)
+        if self.closing:
+            # It may be gone before it has answered; or it was told wrongly, and lives.
+            self.closing = False
+            session.closed_by_test |= not (type(error).__name__ in SAID or _REFUSED in str(error))
         own = is_of_stack(error) and not _came_early(session, error)
         if not own:
             self.broken_off = session.commands

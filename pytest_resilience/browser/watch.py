@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from pytest_resilience.browser import latch
+from pytest_resilience.browser import latch, own_acts
 from pytest_resilience.core.provenance import stamp
 from pytest_resilience.exceptions import CircuitOpenError
 
@@ -176,6 +176,8 @@ class Watch:
                 params = stretched(kept, session.care.patience)
             if "url" in kept:
                 session.asked_for = kept["url"]
+            elif kept and own_acts.ends_browser(driver_command, kept):
+                session.care.closes(session)
             session.begin(driver_command, registry.next_mark(), monotonic())
             try:
                 carry = self.on_command

@@ -67,7 +67,10 @@ def test_a_browser_closed_over_devtools_was_ended_by_the_test(run_browsers: Run)
         def test_of_a_dead_browser(driver, app):
             if once():
                 lab.kill_browser(driver)
-                driver.execute_cdp_cmd("Browser.close", {})
+                try:
+                    driver.get(app)
+                finally:
+                    close(driver)
     """
     run = with_app(run_browsers, OWN + suite)
     assert told(run) == {
