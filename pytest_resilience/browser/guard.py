@@ -131,11 +131,12 @@ class Care:
         """Note that the command in flight raised `error`; return False if that broke it off."""
         self.last_error = session.commands, type(error).__name__
         self.view.raised(session, error)
+        own = is_of_stack(error) and not _came_early(session, error)
         if self.closing:
             # It may be gone before it has answered; or it was told wrongly, and lives.
             self.closing = False
-            session.closed_by_test |= not (type(error).__name__ in SAID or _REFUSED in str(error))
-        own = is_of_stack(error) and not _came_early(session, error)
+            refused = own and (type(error).__name__ in SAID or _REFUSED in str(error))
+            session.closed_by_test |= not refused
         if not own:
             self.broken_off = session.commands
         return own

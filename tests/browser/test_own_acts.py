@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from selenium.common.exceptions import InvalidArgumentException, WebDriverException
 
 from pytest_resilience.browser import own_acts
 from pytest_resilience.browser.guard import Care
+from pytest_resilience.browser.processes import ProcessId
 from pytest_resilience.browser.sessions import DriverSession
 from pytest_resilience.browser.wire import Wire
 from pytest_resilience.core.evidence import CUT, SLOWED
@@ -119,3 +121,39 @@ class TestTheNetworkThatATestHasChanged:
         care.answered(session, *conditions(offline=False, latency=9))
         care.answered(session, "get", {"url": "http://shop"})
         assert care.network == SLOWED
+
+
+class TestABrowserThatATestCloses:
+    """It was the test that ended it, unless it had died before or was told wrongly."""
+
+    @pytest.mark.parametrize(
+        ("error", "closed"),
+        [
+            pytest.param(WebDriverException("disconnected: not connected"), True, id="gone"),
+            pytest.param(KeyboardInterrupt(), True, id="interrupted"),
+            pytest.param(InvalidArgumentException("bad params"), False, id="bad"),
+            pytest.param(
+                WebDriverException('unhandled inspector error: {"code":-32602}'),
+                False,
+                id="refused",
+            ),
+        ],
+    )
+    def test_may_not_answer(self, error: BaseException, closed: bool) -> None:
+        session = a_session()
+        session.care.closes(session)
+        session.care.raised(session, error)
+        assert session.closed_by_test is closed
+
+    def test_has_been_closed_if_it_answers(self) -> None:
+        session = a_session()
+        session.care.closes(session)
+        session.care.answered(session, *cdp("Browser.close"))
+        assert session.closed_by_test
+
+    def test_is_not_closed_if_it_was_dead(self) -> None:
+        session = a_session()
+        session.browser_process = ProcessId(2**22 + 1, 1.0)
+        session.care.closes(session)
+        session.care.raised(session, WebDriverException("disconnected"))
+        assert not session.closed_by_test
