@@ -133,6 +133,7 @@ class Pages:
         talk.tell("Target.setAutoAttach", _attaching("iframe"), sessionId=page)
         for method, params in self._orders:
             talk.tell(method, params, sessionId=page)
+        talk.tell("Runtime.runIfWaitingForDebugger", sessionId=page)
 
 
 def impose(
@@ -157,5 +158,10 @@ def impose(
 
 
 def _attaching(kind: str) -> Message:
-    wanted = [{"type": kind}]
-    return {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True, "filter": wanted}
+    # One that opens later waits until it has been told; else it could load something before.
+    return {
+        "autoAttach": True,
+        "waitForDebuggerOnStart": True,
+        "flatten": True,
+        "filter": [{"type": kind}],
+    }

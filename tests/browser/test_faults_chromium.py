@@ -26,6 +26,12 @@ pytestmark = pytest.mark.browser
 
 Eventually = Callable[..., bool]
 
+_NOTHING = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+OFFLINE = [
+    ("Network.enable", {}),
+    ("Network.emulateNetworkConditions", {"offline": True, **_NOTHING}),
+]
+
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Playground]:
@@ -86,6 +92,25 @@ class TestNetwork:
         ground.driver.switch_to.window(home)
         assert ground.fetch()[0] == 200
 
+    def test_a_tab_that_opens_while_we_are_slow_loads_nothing_before_it_has_been_told(
+        self, ground: Playground
+    ) -> None:
+        def dawdle(_talk: object, _event: object) -> None:
+            time.sleep(0.2)
+
+        pages = Pages(ground.session, OFFLINE, dawdle)
+        home = ground.driver.current_window_handle
+        try:
+            assert [ground.fetch()[0] for _ in range(3)] == [0, 0, 0]
+            ground.driver.switch_to.new_window("tab")
+            with pytest.raises(WebDriverException, match="ERR_INTERNET_DISCONNECTED"):
+                ground.driver.get(ground.url)
+        finally:
+            pages.close()
+        ground.driver.get(ground.url)
+        ground.driver.close()
+        ground.driver.switch_to.window(home)
+
     @proves(Platform.CHROMIUM, "answer_503_once")
     def test_one_request_of_a_script_is_answered_with_503(self, ground: Playground) -> None:
         applied = ground.apply("answer_503_once")
@@ -143,12 +168,7 @@ class TestNetwork:
         self, ground: Playground, eventually: Eventually
     ) -> None:
         """A killed process of ours leaves no browser offline."""
-        conditions = {"offline": True, "latency": 0, "downloadThroughput": -1}
-        orders = [
-            ("Network.enable", {}),
-            ("Network.emulateNetworkConditions", {**conditions, "uploadThroughput": -1}),
-        ]
-        pages = Pages(ground.session, orders)
+        pages = Pages(ground.session, OFFLINE)
         assert ground.fetch()[0] == 0
         pages.close()
         assert eventually(lambda: ground.fetch()[0] == 200)
